@@ -1,0 +1,22 @@
+//! The client API's JSON (`protocol.md 8`).
+//!
+//! The types only; parsing from JSON text, and the path to a wrong field, are the LB's.
+
+mod answer;
+mod content;
+mod problem;
+mod request;
+
+pub use answer::{Answer, AnswerFile, AnswerHead, CacheStatus, FileBytes, Phases};
+pub use content::{BadBase64, Content, FileContent};
+pub use problem::{Problem, ProblemKind};
+pub use request::{CachePolicy, LimitsRequest, Requires, RunConfig, RunRequest};
+
+/// Media type of the binary form: `u32le` length · JSON · archive.
+pub const BINARY: &str = "application/vnd.pe.v1";
+/// Media type of errors (RFC 9457).
+pub const PROBLEM: &str = "application/problem+json";
+/// Where jobs are posted.
+pub const RUN_PATH: &str = "/api/v1/run";
+/// Where the catalogue is.
+pub const IMAGES_PATH: &str = "/api/v1/images";

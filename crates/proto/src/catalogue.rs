@@ -1,0 +1,102 @@
+//! The catalogue: which images there are, under which names (`protocol.md 7`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Arch, Digest};
+
+/// The only version of the catalogue's JSON.
+pub const VERSION: u32 = 1;
+
+/// The catalogue file, and the answer to `GET /api/v1/images`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// [`VERSION`].
+    pub version: u32,
+    /// All images, in the order they are shown.
+    pub images: Vec<Image>,
+}
+
+/// One image under one name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Name, as in `gcc:12` before the colon.
+    pub name: String,
+    /// Tags; the first is meant when none is named.
+    pub tags: Vec<String>,
+    /// For people.
+    pub title: String,
+    /// For people, a sentence.
+    pub description: String,
+    /// One entry per architecture it exists for.
+    pub platforms: Vec<Platform>,
+}
+
+/// An image on one architecture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// Which.
+    pub arch: Arch,
+    /// The image's digest: what jobs and workers call it by.
+    pub digest: Digest,
+    /// The erofs file that holds it.
+    pub pack: Pack,
+    /// Defaults for jobs in it.
+    pub config: ImageConfig,
+}
+
+/// An erofs file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pack {
+    /// Digest of the file.
+    pub digest: Digest,
+    /// Length of the file.
+    pub bytes: u64,
+}
+
+/// The part of an OCI image config that decides how a program starts
+/// (OCI image-spec, config.md, `config`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageConfig {
+    /// What `args` of a job are appended to.
+    pub entrypoint: Vec<String>,
+    /// Arguments when the job names none.
+    pub cmd: Vec<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// Working directory; `/input` when empty.
+    pub workdir: String,
+    /// User, as in [`crate::JobSpec`].
+    pub user: String,
+}
+
+impl Catalogue {
+    /// Finds an image by `name`, `name:tag`, `sha256:<digest>` or `name@sha256:<digest>` on an
+    /// architecture (any, when none is asked for: then the first platform listed).
+    pub fn find(&self, reference: &str, arch: Option<Arch>) -> Option<(&Image, &Platform)> {
+        let fits = |platform: &&Platform| arch.is_none_or(|arch| platform.arch == arch);
+        let digest = reference.rsplit('@').next().unwrap_or(reference);
+        if let Ok(digest) = digest.parse::<Digest>() {
+            let name = reference.split_once('@').map(|(name, _)| name);
+            return self
+                .images
+                .iter()
+                .filter(|image| name.is_none_or(|name| image.name == name))
+                .flat_map(|image| image.platforms.iter().map(move |platform| (image, platform)))
+                .find(|(_, platform)| platform.digest == digest && fits(platform));
+        }
+        let (name, tag) = match reference.split_once(':') {
+            Some((name, tag)) => (name, Some(tag)),
+            None => (reference, None),
+        };
+        let tagged =
+            |image: &&Image| tag.is_none_or(|tag| image.tags.iter().any(|each| each == tag));
+        let image = self.images.iter().filter(|image| image.name == name).find(tagged)?;
+        let platform = image.platforms.iter().find(fits)?;
+        Some((image, platform))
+    }
+}

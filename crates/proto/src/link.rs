@@ -1,0 +1,49 @@
+//! The worker link: what a worker and the LB say to each other over HTTP/2 (`protocol.md 6`).
+//!
+//! The worker dials out. Each request's body begins with one codec frame; job and result follow
+//! theirs as an archive.
+//!
+//! | request | body | answer |
+//! | --- | --- | --- |
+//! | `POST /worker/v1/hello` | [`Hello`] | [`Welcome`] |
+//! | `POST /worker/v1/ready` | [`Ready`] | `204`, or [`LeaseHead`] + job archive on a stream that stays open |
+//! | `POST /worker/v1/done/{lease}` | [`DoneHead`] + result archive | `204` |
+//! | `POST /worker/v1/state` | [`State`] | `204` |
+
+mod done;
+mod hello;
+mod lease;
+mod ready;
+mod state;
+
+pub use done::DoneHead;
+pub use hello::{Hello, Welcome};
+pub use lease::{LeaseHead, LeaseId};
+pub use ready::Ready;
+pub use state::State;
+
+/// Paths of the link.
+pub mod paths {
+    /// Introduces a worker.
+    pub const HELLO: &str = "/worker/v1/hello";
+    /// Offers one slot.
+    pub const READY: &str = "/worker/v1/ready";
+    /// Prefix of the path that takes a result; the lease id follows.
+    pub const DONE: &str = "/worker/v1/done/";
+    /// Changes of a worker's state.
+    pub const STATE: &str = "/worker/v1/state";
+}
+
+/// Media type of every body on the link.
+pub const CONTENT_TYPE: &str = "application/vnd.pe.link.v1";
+
+/// Names a worker's visit, from hello until its connection ends. Random: it is also the proof
+/// that a later request comes from the worker that said hello.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, bincode::Encode, bincode::Decode)]
+pub struct SessionId(pub [u8; 16]);
+
+impl std::fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionId(..)")
+    }
+}

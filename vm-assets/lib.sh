@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# What every build script here shares: where things are, how progress is told, how packages are fetched.
+# Sourced, never run.
+
+# shellcheck disable=SC2034  # used by the scripts that source this
+{
+  assets_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+  build_dir=$(dirname "$assets_dir")/build
+  arch=x86_64 debian_arch=amd64
+}
+# depmod is not on everyone's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
+die() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
+
+# One builder at a time per output folder; the lock goes when the script ends.
+hold_lock() { mkdir -p "$1"; exec 9>"$1/.lock"; flock 9; }
+
+# Prints one hash over the names and bytes of the files given.
+hash_of() { sha256sum -- "$@" | sha256sum | cut -c1-64; }
+
+# Succeeds if the stamp file holds exactly this value, so its product is current.
+is_stamped() { [[ -f $1 && $(<"$1") == "$2" ]]; }
+
+# Writes standard input to a file so that a reader sees the old bytes or the new, never a part.
+write_atomically() { cat >"$1.tmp" && mv -f "$1.tmp" "$1"; }
+
+# Sets one key of a JSON object in a file, which need not exist yet.
+record() { # FILE KEY JSON
+  { if [[ -s $1 ]]; then cat "$1"; else echo '{}'; fi; } |
+    jq -S --arg key "$2" --argjson value "$3" '.[$key] = $value' | write_atomically "$1"
+}
+
+# Package lists may be absent (fresh machine) or stale (404 on download): refresh once, if we may.
+refresh_package_lists() {
+  (( EUID == 0 )) || die "package lists are missing or stale; run: sudo apt-get update"
+  say "refreshing package lists"
+  apt-get update >/dev/null
+}
+
+# Downloads packages, without installing them, and unpacks them over a folder.
+# Prints [{"package","version","sha256"}...] so that a manifest can say exactly what was used.
+unpack_packages() { # FOLDER PACKAGE...
+  local into=$1 debs deb
+  shift
+  debs=$(mktemp -d)
+  # apt drops to its own user for downloads; it must be able to write here.
+  chmod 777 "$debs"
+  if ! (cd "$debs" && apt-get download "$@") >"$debs/log" 2>&1; then
+    refresh_package_lists >&2
+    (cd "$debs" && apt-get download "$@") >"$debs/log" 2>&1 || { cat "$debs/log" >&2; die "cannot download $*"; }
+  fi
+  mkdir -p "$into"
+  for deb in "$debs"/*.deb; do
+    dpkg -x "$deb" "$into"
+    # shellcheck disable=SC2016  # dpkg expands these, not the shell
+    dpkg-deb -W --showformat '${Package} ${Version}' "$deb"
+    sha256sum "$deb" | cut -c1-64 | sed 's/^/ /'
+  done | jq -R 'split(" ") | {package: .[0], version: .[1], sha256: .[2]}' | jq -s -c .
+  rm -rf "$debs"
+}
