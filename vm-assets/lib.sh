@@ -17,8 +17,8 @@ die() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
 # One builder at a time per output folder; the lock goes when the script ends.
 hold_lock() { mkdir -p "$1"; exec 9>"$1/.lock"; flock 9; }
 
-# Prints one hash over the names and bytes of the files given.
-hash_of() { sha256sum -- "$@" | sha256sum | cut -c1-64; }
+# Prints one hash over the bytes of the files given; where they are does not matter.
+hash_of() { local file; for file; do sha256sum <"$file"; done | sha256sum | cut -c1-64; }
 
 # Succeeds if the stamp file holds exactly this value, so its product is current.
 is_stamped() { [[ -f $1 && $(<"$1") == "$2" ]]; }

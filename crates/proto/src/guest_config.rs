@@ -21,6 +21,9 @@ pub struct GuestConfig {
     pub time_unix_us: u64,
     /// Host name inside the container.
     pub hostname: String,
+    /// Volume uuid in the superblock of the pack that holds the image: how the guest tells the
+    /// pack's device from others.
+    pub pack_uuid: [u8; 16],
     /// Directory in the pack that is the image's root; empty when the pack holds one image.
     pub pack_prefix: String,
 }
