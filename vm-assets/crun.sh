@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Debian's crun and the shared libraries it needs -> build/vm/ARCH/crun/, a folder to be laid over an initramfs.
-# libsystemd is replaced by a stub: a VM has no systemd to talk to, and the real one brings 4.6 MB
+# libsystemd is replaced by a stub: a VM has no systemd to talk to, and the real one brings 3.4 MB
 # of libraries (gcrypt, zstd, lzma, ...) that every crun start would have to map and relocate.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -15,7 +15,7 @@ rm -f "$out/.crun.stamp"
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 say "fetching crun and its libraries"
-packages=$(unpack_packages "$tree" crun libc6 libcap2 libseccomp2 libyajl2)
+packages=$(with_package_lists unpack_packages "$tree" crun libc6 libcap2 libseccomp2 libyajl2)
 
 # Writes a libsystemd whose functions all fail with ENOSYS: exactly those, at exactly those
 # symbol versions, that the given program imports.

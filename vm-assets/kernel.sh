@@ -26,11 +26,14 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 
 # The meta package only names the current kernel's package.
-meta=linux-image-cloud-$debian_arch
-apt-cache show "$meta" >/dev/null 2>&1 || refresh_package_lists
-package=$(apt-cache show --no-all-versions "$meta" | grep -oE "linux-image-[0-9][^ ,]*-cloud-$debian_arch" | head -n 1)
-say "fetching $package"
-packages=$(unpack_packages "$tree" "$package")
+fetch() {
+  local package
+  package=$(apt-cache show --no-all-versions "linux-image-cloud-$debian_arch" 2>/dev/null |
+    grep -oE "linux-image-[0-9][^ ,]*-cloud-$debian_arch" | head -n 1) || return
+  say "fetching $package" >&2
+  unpack_packages "$tree" "$package"
+}
+packages=$(with_package_lists fetch)
 
 # Debian merged /lib into /usr/lib between releases; depmod wants the parent of lib/modules.
 base=$tree
@@ -56,7 +59,7 @@ list() { # PATH below modules, for example kernel/fs/erofs/erofs.ko
 for name in "${wanted[@]}"; do
   line=$(grep -E "/${name//_/[_-]}\.ko(\.xz)?:" "$modules/modules.dep" || true)
   if [[ -z $line ]]; then
-    grep -qE "/${name//_/[_-]}\.ko$" "$modules/modules.builtin" || die "$package has no module $name"
+    grep -qE "/${name//_/[_-]}\.ko$" "$modules/modules.builtin" || die "Linux $release has no module $name"
     continue
   fi
   # modules.dep lists needs nearest first, so the load order is its reverse.

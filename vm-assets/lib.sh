@@ -8,11 +8,16 @@
   build_dir=$(dirname "$assets_dir")/build
   arch=x86_64 debian_arch=amd64
 }
+# Without it, bash forgets errexit inside $(...).
+shopt -s inherit_errexit
+# Modes go into images and the initramfs; they must not depend on who builds.
+umask 022
 # depmod is not on everyone's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 
-say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
-die() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
+label=$(basename "$0" .sh)
+say() { printf '%s: %s\n' "$label" "$*"; }
+die() { printf '%s: %s\n' "$label" "$*" >&2; exit 1; }
 
 # One builder at a time per output folder; the lock goes when the script ends.
 hold_lock() { mkdir -p "$1"; exec 9>"$1/.lock"; flock 9; }
@@ -32,31 +37,30 @@ record() { # FILE KEY JSON
     jq -S --arg key "$2" --argjson value "$3" '.[$key] = $value' | write_atomically "$1"
 }
 
-# Package lists may be absent (fresh machine) or stale (404 on download): refresh once, if we may.
-refresh_package_lists() {
+# Runs a download; if it fails, package lists may be absent (fresh machine) or stale (404): refreshes them, tries again.
+with_package_lists() { # COMMAND...
+  "$@" && return
   (( EUID == 0 )) || die "package lists are missing or stale; run: sudo apt-get update"
-  say "refreshing package lists"
-  apt-get update >/dev/null
+  say "refreshing package lists" >&2
+  apt-get update -qq >&2
+  "$@"
 }
 
 # Downloads packages, without installing them, and unpacks them over a folder.
 # Prints [{"package","version","sha256"}...] so that a manifest can say exactly what was used.
-unpack_packages() { # FOLDER PACKAGE...
-  local into=$1 debs deb
+unpack_packages() ( # FOLDER PACKAGE...
+  # Every step says what its failure means: bash ignores errexit in a function that is being tested.
+  into=$1
   shift
-  debs=$(mktemp -d)
+  debs=$(mktemp -d) || return
+  trap 'rm -rf "$debs"' EXIT
   # apt drops to its own user for downloads; it must be able to write here.
   chmod 777 "$debs"
-  if ! (cd "$debs" && apt-get download "$@") >"$debs/log" 2>&1; then
-    refresh_package_lists >&2
-    (cd "$debs" && apt-get download "$@") >"$debs/log" 2>&1 || { cat "$debs/log" >&2; die "cannot download $*"; }
-  fi
-  mkdir -p "$into"
+  (cd "$debs" && apt-get download "$@") >"$debs/log" 2>&1 || { cat "$debs/log" >&2; return 1; }
   for deb in "$debs"/*.deb; do
-    dpkg -x "$deb" "$into"
+    dpkg -x "$deb" "$into" || return
     # shellcheck disable=SC2016  # dpkg expands these, not the shell
-    dpkg-deb -W --showformat '${Package} ${Version}' "$deb"
-    sha256sum "$deb" | cut -c1-64 | sed 's/^/ /'
+    described=$(dpkg-deb -W --showformat '${Package} ${Version}' "$deb") || return
+    echo "$described $(sha256sum <"$deb" | cut -c1-64)"
   done | jq -R 'split(" ") | {package: .[0], version: .[1], sha256: .[2]}' | jq -s -c .
-  rm -rf "$debs"
-}
+)

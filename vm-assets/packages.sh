@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building the assets and running a worker need, if any is missing.
 # Nothing happens, and the network is not touched, when all are there.
+# usage: packages.sh [MORE...]   (developers' tools that only some commands need)
 set -euo pipefail
 
 packages=(
@@ -10,12 +11,13 @@ packages=(
   build-essential  # gcc, make and libc6-dev: guest-init is linked statically
   kmod             # depmod: which module needs which
   cpio             # initramfs archive
-  lz4              # initramfs compression
   xz-utils         # newer kernels ship compressed modules
   jq               # manifests and the catalogue
   curl             # talking to a running service
   ca-certificates  # curl and cargo over TLS
   util-linux       # flock, unshare
+  uidmap           # mmdebstrap without root
+  "$@"
 )
 
 missing=()

@@ -1,0 +1,79 @@
+# The front door. `make help` lists what there is; the README tells how to begin.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BUILD := build
+GUEST_TARGET := x86_64-unknown-linux-gnu
+GUEST_INIT := target/guest-build/$(GUEST_TARGET)/guest/pe-guest-init
+CARGO_QUIET ?=
+
+## demo      Start everything with real VMs, run a C program, print its result and the address
+##           (ONCE=1 stops after the job; PORT=n chooses another port than 8080)
+.PHONY: demo
+demo: assets
+	@scripts/demo.sh
+
+## test      Build all, then every test: unit, property, and real jobs in real VMs
+.PHONY: test
+test: assets
+	@scripts/test.sh
+
+## bench     Measure: VM start by zygote and by boot, the phases of a job
+.PHONY: bench
+bench: assets
+	@scripts/bench.sh
+
+## check     Format, lints, architecture rules, shell scripts
+.PHONY: check
+check:
+	@vm-assets/packages.sh shellcheck
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo xtask check
+	shellcheck -x $$(git ls-files '*.sh' .ci/run)
+
+## fuzz      Run every fuzz target for SECONDS each (needs cargo-fuzz)
+SECONDS_EACH ?= 30
+.PHONY: fuzz
+fuzz:
+	@scripts/fuzz.sh $(SECONDS_EACH)
+
+## deny      Licences, duplicates and advisories of dependencies (needs cargo-deny)
+.PHONY: deny
+deny:
+	cargo deny check licenses bans sources
+
+## assets    What the demo and the tests need: packages, programs, kernel, initramfs, images
+.PHONY: assets
+assets: packages programs vm images
+
+.PHONY: packages
+packages:
+	@vm-assets/packages.sh
+
+.PHONY: programs
+programs: packages
+	@scripts/step.sh "building programs" cargo build $(CARGO_QUIET) --release --locked --workspace --bins --exclude pe-guest-init --exclude pe-rogue-init
+	@RUSTFLAGS='-C target-feature=+crt-static' scripts/step.sh "building guest init" \
+	  cargo build $(CARGO_QUIET) --profile guest --locked -p pe-guest-init -p pe-rogue-init --bins \
+	  --target $(GUEST_TARGET) --target-dir target/guest-build
+
+.PHONY: vm
+vm: programs
+	@vm-assets/kernel.sh
+	@vm-assets/initramfs.sh $(GUEST_INIT)
+
+## images    The demo images (busybox, gcc, python), built from Debian packages
+.PHONY: images
+images: packages
+	@images/build.sh
+
+## clean     Remove everything that was built
+.PHONY: clean
+clean:
+	rm -rf target $(BUILD)
+
+## help      This list
+.PHONY: help
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Every test. `make test` calls it once all that the tests need is built. First all that needs no
+# VM, then jobs in real VMs; the second prints the closing summary.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1; then
+  scripts/step.sh "format, lints, architecture" make --no-print-directory check
+else
+  echo "-- SKIPPED format and lints: this toolchain has no clippy or rustfmt"
+  cargo xtask check
+fi
+if command -v cargo-nextest >/dev/null; then
+  scripts/step.sh "unit and property tests" \
+    cargo nextest run --locked --workspace --exclude pe-e2e --no-fail-fast
+else
+  scripts/step.sh "unit and property tests" \
+    timeout 1200 cargo test --locked --workspace --exclude pe-e2e --no-fail-fast
+fi
+scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e

@@ -1,0 +1,208 @@
+//! A load balancer with workers, each with VMs of its own.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::client::{self, Client};
+use crate::daemon::Daemon;
+use crate::{paths, procfs, wait};
+
+/// Start-up of a worker includes booting a zygote in emulation, on a machine that does other
+/// things too.
+const START: Duration = Duration::from_secs(120);
+
+/// A load balancer and its workers.
+#[derive(Debug)]
+pub struct Lab {
+    /// Workers first: they are to be gone when the load balancer ends.
+    pub workers: Vec<Worker>,
+    /// The load balancer.
+    pub lb: Daemon,
+    /// Speaks to it.
+    pub client: Client,
+    lb_worker_port: u16,
+    dir: TempDir,
+}
+
+/// A worker and what is known of it.
+#[derive(Debug)]
+pub struct Worker {
+    /// The process.
+    pub daemon: Daemon,
+    /// Its name in results.
+    pub name: String,
+    /// Port of its metrics.
+    pub metrics_port: u16,
+}
+
+impl Lab {
+    /// Starts a load balancer alone.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn without_workers() -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("pe-e2e-").tempdir()?;
+        let (port, lb_worker_port) = (free_port()?, free_port()?);
+        let catalogue = paths::images()?.join("catalogue.json");
+        let args = [
+            "--listen".to_owned(),
+            format!("127.0.0.1:{port}"),
+            "--listen-workers".to_owned(),
+            format!("127.0.0.1:{lb_worker_port}"),
+            "--catalogue".to_owned(),
+            catalogue.display().to_string(),
+            "--wall-ms-max".to_owned(),
+            "180000".to_owned(),
+        ];
+        let lb = Daemon::start(&paths::binary("pe-lb")?, &args, dir.path().join("lb.log"))?;
+        let client = Client::new(port);
+        wait::until(
+            "the load balancer to listen",
+            Duration::from_secs(20),
+            || (client.status("/healthz").ok()? == 200).then_some(()),
+        )
+        .map_err(|error| error.context(lb.log()))?;
+        Ok(Self {
+            workers: Vec::new(),
+            lb,
+            client,
+            lb_worker_port,
+            dir,
+        })
+    }
+
+    /// Starts a load balancer and workers with so many slots each, and waits until all VMs are
+    /// ready.
+    ///
+    /// # Errors
+    /// Something does not come up.
+    pub fn with_workers(slots: &[u32]) -> anyhow::Result<Self> {
+        let mut lab = Self::without_workers()?;
+        for (index, slots) in slots.iter().enumerate() {
+            lab.start_worker(&format!("worker-{index}"), *slots)?;
+        }
+        for (worker, slots) in lab.workers.iter().zip(slots) {
+            worker.wait_ready(*slots)?;
+        }
+        Ok(lab)
+    }
+
+    /// Starts one more worker and returns at once.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_worker(&mut self, name: &str, slots: u32) -> anyhow::Result<()> {
+        let vm_assets = paths::vm_assets()?;
+        self.start_worker_with(name, slots, &vm_assets)
+    }
+
+    /// As [`Lab::start_worker`], with another kernel or initramfs.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_worker_with(
+        &mut self,
+        name: &str,
+        slots: u32,
+        vm_assets: &Path,
+    ) -> anyhow::Result<()> {
+        let metrics_port = free_port()?;
+        let args = [
+            "--lb".to_owned(),
+            format!("http://127.0.0.1:{}", self.lb_worker_port),
+            "--images".to_owned(),
+            paths::images()?.display().to_string(),
+            "--vm-assets".to_owned(),
+            vm_assets.display().to_string(),
+            "--name".to_owned(),
+            name.to_owned(),
+            "--slots".to_owned(),
+            slots.to_string(),
+            "--metrics".to_owned(),
+            format!("127.0.0.1:{metrics_port}"),
+        ];
+        let log = self.dir.path().join(format!("{name}.log"));
+        let daemon = Daemon::start(&paths::binary("pe-worker")?, &args, log)?;
+        self.workers.push(Worker {
+            daemon,
+            name: name.to_owned(),
+            metrics_port,
+        });
+        Ok(())
+    }
+
+    /// The first worker.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn worker(&self) -> anyhow::Result<&Worker> {
+        self.workers
+            .first()
+            .ok_or_else(|| anyhow::anyhow!("the lab has no worker"))
+    }
+
+    /// A directory of the lab's own.
+    pub fn scratch(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All logs, for the message of a test that failed.
+    pub fn logs(&self) -> String {
+        let mut text = format!("==== lb ====\n{}", tail(&self.lb.log()));
+        for worker in &self.workers {
+            text.push_str(&format!(
+                "==== {} ====\n{}",
+                worker.name,
+                tail(&worker.daemon.log())
+            ));
+        }
+        text
+    }
+}
+
+impl Worker {
+    /// Process ids of its VMs.
+    pub fn vms(&self) -> Vec<u32> {
+        let is_vm = |pid: &u32| procfs::name(*pid).starts_with("qemu-system");
+        procfs::children(self.daemon.pid())
+            .into_iter()
+            .filter(is_vm)
+            .collect()
+    }
+
+    /// Waits until so many of its VMs are ready.
+    ///
+    /// # Errors
+    /// They are not within two minutes; the message has its log.
+    pub fn wait_ready(&self, slots: u32) -> anyhow::Result<()> {
+        let ready = || {
+            let metrics = client::get(&format!("http://127.0.0.1:{}/metrics", self.metrics_port));
+            let value = metric(&metrics.ok()?, "pe_worker_pool_slots{state=\"ready\"}")?;
+            (value >= f64::from(slots)).then_some(())
+        };
+        wait::until("all VMs of a worker to be ready", START, ready)
+            .map_err(|error| error.context(tail(&self.daemon.log())))
+    }
+}
+
+/// The value of one series in Prometheus' text format.
+pub fn metric(text: &str, series: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(series))?;
+    line.trim().parse().ok()
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(60))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

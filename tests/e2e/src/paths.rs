@@ -1,0 +1,44 @@
+//! Where the things under test were built.
+
+use std::path::{Path, PathBuf};
+
+/// Root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap_or_default()
+}
+
+/// One of our release binaries.
+///
+/// # Errors
+/// It was not built; the message tells how.
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
+    existing(repository().join("target/release").join(name))
+}
+
+/// Catalogue and packs.
+///
+/// # Errors
+/// As [`binary`].
+pub fn images() -> anyhow::Result<PathBuf> {
+    existing(repository().join("build/images"))
+}
+
+/// Kernel and initramfs.
+///
+/// # Errors
+/// As [`binary`].
+pub fn vm_assets() -> anyhow::Result<PathBuf> {
+    existing(repository().join("build/vm/x86_64"))
+}
+
+fn existing(path: PathBuf) -> anyhow::Result<PathBuf> {
+    anyhow::ensure!(
+        path.exists(),
+        "{} is not there: run `make assets`",
+        path.display()
+    );
+    Ok(path)
+}

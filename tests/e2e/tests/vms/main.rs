@@ -1,0 +1,69 @@
+//! Real jobs in real VMs, in one process so that the VMs' start is paid for once per lab.
+//!
+//! The scenarios run one after the other: several of them count processes or look for the one VM
+//! that runs their job. A lab starts when the first scenario needs it and is torn down at the end.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "figures that a scenario measured belong to its output"
+)]
+
+mod daemons;
+mod exactness;
+mod faults;
+mod fleet;
+mod labs;
+mod limits;
+mod many;
+mod pe;
+mod rogue;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use labs::Labs;
+
+/// A scenario: its name is a sentence of behaviour.
+pub(crate) struct Scenario {
+    name: &'static str,
+    run: fn(&Labs) -> anyhow::Result<()>,
+}
+
+/// Names a scenario after its function.
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) fn all() -> Vec<crate::Scenario> {
+            vec![$(crate::Scenario { name: stringify!($name), run: $name }),*]
+        }
+    };
+}
+pub(crate) use scenarios;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    // Leaked on purpose: libtest-mimic wants 'static closures. The labs inside are ended below.
+    let labs: &'static Labs = Box::leak(Box::default());
+    let groups = [
+        ("exactness", exactness::all()),
+        ("limits", limits::all()),
+        ("faults", faults::all()),
+        ("rogue", rogue::all()),
+        ("pe", pe::all()),
+        ("daemons", daemons::all()),
+        ("fleet", fleet::all()),
+        ("many", many::all()),
+    ];
+    let mut trials = Vec::new();
+    for (group, scenarios) in groups {
+        for Scenario { name, run } in scenarios {
+            trials.push(Trial::test(format!("{group}::{name}"), move || {
+                run(labs).map_err(|error| format!("{error:?}\n{}", labs.logs()).into())
+            }));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    labs.end();
+    conclusion.exit_code()
+}
