@@ -6,13 +6,14 @@ mod answer;
 mod content;
 mod problem;
 mod request;
+mod strict;
 
 pub use answer::{Answer, AnswerFile, AnswerHead, CacheStatus, FileBytes, Phases};
 pub use content::{BadBase64, Content, FileContent};
 pub use problem::{Problem, ProblemKind};
 pub use request::{CachePolicy, LimitsRequest, Requires, RunConfig, RunRequest};
 
-/// Media type of the binary form: `u32le` length · JSON · archive.
+/// Media type of the binary form: `u32le` length · JSON · archive (`protocol.md 8.3`).
 pub const BINARY: &str = "application/vnd.pe.v1";
 /// Media type of errors (RFC 9457).
 pub const PROBLEM: &str = "application/problem+json";

@@ -4,8 +4,9 @@ use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 /// Architecture of a worker's guests, named as `uname -m` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[derive(Encode, Decode, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
+)]
 pub enum Arch {
     /// 64-bit x86.
     #[serde(rename = "x86_64")]
@@ -33,7 +34,9 @@ impl Arch {
 
     /// The architecture this program was built for, if it is one of ours.
     pub fn of_this_host() -> Option<Self> {
-        Self::ALL.into_iter().find(|arch| arch.as_str() == std::env::consts::ARCH)
+        Self::ALL
+            .into_iter()
+            .find(|arch| arch.as_str() == std::env::consts::ARCH)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The catalogue: which images there are, under which names (`protocol.md 7`).
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Arch, Digest};
 
@@ -12,6 +13,7 @@ pub const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
     /// [`VERSION`].
+    #[serde(deserialize_with = "known_version")]
     pub version: u32,
     /// All images, in the order they are shown.
     pub images: Vec<Image>,
@@ -86,7 +88,12 @@ impl Catalogue {
                 .images
                 .iter()
                 .filter(|image| name.is_none_or(|name| image.name == name))
-                .flat_map(|image| image.platforms.iter().map(move |platform| (image, platform)))
+                .flat_map(|image| {
+                    image
+                        .platforms
+                        .iter()
+                        .map(move |platform| (image, platform))
+                })
                 .find(|(_, platform)| platform.digest == digest && fits(platform));
         }
         let (name, tag) = match reference.split_once(':') {
@@ -95,8 +102,21 @@ impl Catalogue {
         };
         let tagged =
             |image: &&Image| tag.is_none_or(|tag| image.tags.iter().any(|each| each == tag));
-        let image = self.images.iter().filter(|image| image.name == name).find(tagged)?;
+        let image = self
+            .images
+            .iter()
+            .filter(|image| image.name == name)
+            .find(tagged)?;
         let platform = image.platforms.iter().find(fits)?;
         Some((image, platform))
+    }
+}
+
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        VERSION => Ok(VERSION),
+        other => Err(D::Error::custom(format_args!(
+            "expected catalogue version {VERSION}, got {other}"
+        ))),
     }
 }

@@ -3,10 +3,11 @@
 //! ```text
 //! magic 4 bytes · version u16le · zero u16le · length u32le · bincode (fixed integers, LE)
 //! ```
-//! bincode 2.0.1 is used for structs whose both ends are ours, only here, always with a limit:
-//! a length inside a message cannot make the decoder allocate beyond the bytes it was given.
+//! bincode 2.0.1 is used for structs whose both ends are ours, only here, always with a limit: a
+//! length inside a message cannot make the decoder allocate more than [`LIMIT`] beyond the bytes
+//! it was given.
 
-use bincode::config::{Configuration, Fixint, LittleEndian, Limit};
+use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 
 /// Length of the frame's head.
 pub const HEAD_BYTES: usize = 12;
@@ -55,7 +56,7 @@ pub enum BadMessage {
 }
 
 /// Largest of all `BYTES_MAX`; bincode wants its limit as a constant of the configuration.
-const LIMIT: usize = 1024 * 1024;
+pub const LIMIT: usize = 1024 * 1024;
 
 fn config() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
     bincode::config::standard()
@@ -103,11 +104,17 @@ pub fn frame_len<M: Message>(bytes: &[u8]) -> Result<usize, BadMessage> {
     };
     let found = [m0, m1, m2, m3];
     if found != M::MAGIC {
-        return Err(BadMessage::Magic { expected: M::MAGIC, found });
+        return Err(BadMessage::Magic {
+            expected: M::MAGIC,
+            found,
+        });
     }
     let found = u16::from_le_bytes([v0, v1]);
     if found != M::VERSION {
-        return Err(BadMessage::Version { expected: M::VERSION, found });
+        return Err(BadMessage::Version {
+            expected: M::VERSION,
+            found,
+        });
     }
     if [z0, z1] != [0, 0] {
         return Err(BadMessage::Malformed);

@@ -23,10 +23,12 @@ impl Digest {
     /// The 64 lower-case hexadecimal digits, with no prefix.
     pub fn hex(&self) -> String {
         use std::fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
     }
 }
 
@@ -40,7 +42,9 @@ impl std::str::FromStr for Digest {
             return Err(NotADigest);
         }
         for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-            let &[high, low] = pair else { return Err(NotADigest) };
+            let &[high, low] = pair else {
+                return Err(NotADigest);
+            };
             *byte = (nibble(high)? << 4) | nibble(low)?;
         }
         Ok(Self(bytes))
@@ -95,7 +99,11 @@ impl JobDigester {
         let mut sha = Sha256::new();
         sha.update(b"PEJOB\0\0\x01");
         let canonical = spec.canonical();
-        sha.update(u32::try_from(canonical.len()).unwrap_or(u32::MAX).to_le_bytes());
+        sha.update(
+            u32::try_from(canonical.len())
+                .unwrap_or(u32::MAX)
+                .to_le_bytes(),
+        );
         sha.update(canonical);
         Self(sha)
     }

@@ -23,8 +23,8 @@ pub mod outcome;
 pub mod codec;
 pub mod guest_config;
 pub mod io_file;
-pub mod serial;
 pub mod link;
+pub mod serial;
 
 pub mod api;
 pub mod catalogue;

@@ -56,8 +56,7 @@ pub const NOTE_BYTES_MAX: usize = 512;
 pub const RESULT_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A whole result archive: files, both streams, names.
-pub const RESULT_BYTES_MAX: u64 =
-    OUTPUT_BYTES_MAX + 2 * STREAM_BYTES_MAX + RESULT_OVERHEAD_BYTES;
+pub const RESULT_BYTES_MAX: u64 = OUTPUT_BYTES_MAX + 2 * STREAM_BYTES_MAX + RESULT_OVERHEAD_BYTES;
 
 /// pmem wants multiples of this (`protocol.md 4.1`).
 pub const PMEM_ALIGN: u64 = 2 * 1024 * 1024;

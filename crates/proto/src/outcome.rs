@@ -185,8 +185,10 @@ impl ResultMeta {
     /// not refused, because the result they come with is still worth having.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        self.truncated.dedup();
-        self.truncated.truncate(3);
+        let parts = [Truncated::Stdout, Truncated::Stderr, Truncated::Files];
+        let said = std::mem::take(&mut self.truncated);
+        self.truncated
+            .extend(parts.into_iter().filter(|part| said.contains(part)));
         self.notes.truncate(NOTES_MAX);
         for note in &mut self.notes {
             cut(note, NOTE_BYTES_MAX);

@@ -56,7 +56,11 @@ fn read(line: &[u8]) -> Signal {
     match text.as_ref() {
         READY => Signal::Ready,
         DONE => Signal::Done,
-        other => match other.strip_prefix(FAULT) {
+        FAULT => Signal::Fault(String::new()),
+        other => match other
+            .strip_prefix(FAULT)
+            .and_then(|rest| rest.strip_prefix(' '))
+        {
             Some(reason) => Signal::Fault(reason.trim().to_owned()),
             None => Signal::Noise(text.into_owned()),
         },

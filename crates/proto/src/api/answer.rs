@@ -1,4 +1,4 @@
-//! What a client gets back.
+//! What a client gets back (`protocol.md 8.2`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Errors as clients see them: RFC 9457, with a closed set of types.
+//! Errors as clients see them: RFC 9457, with a closed set of types (`protocol.md 8.4`).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! What a client asks for (`protocol.md 8.1`).
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Arch;
 
+use super::strict::{object_only, unique_keys};
 use super::{Content, FileContent};
 
 /// A whole job as JSON: `POST /api/v1/run` with `application/json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunRequest {
     /// `name`, `name:tag` or a digest.
     pub image: String,
@@ -21,7 +22,7 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
     /// Added to the image's environment, and wins over it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unique_keys")]
     pub env: BTreeMap<String, String>,
     /// Working directory; the image's, else `/input`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +31,11 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<Content>,
     /// Files below `/input`, by path. In the binary form they are in the archive instead.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "unique_keys",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub files: BTreeMap<String, FileContent>,
     /// Patterns of files in the working directory that come back beside `/output`.
     #[serde(default)]
@@ -48,7 +53,7 @@ pub struct RunRequest {
 
 /// The JSON at the head of the binary form: a [`RunRequest`] without files and stdin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RunConfig {
     /// See [`RunRequest::image`]; and so on.
     pub image: String,
@@ -59,7 +64,7 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
     /// See [`RunRequest::env`].
-    #[serde(default)]
+    #[serde(default, deserialize_with = "unique_keys")]
     pub env: BTreeMap<String, String>,
     /// See [`RunRequest::cwd`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +85,7 @@ pub struct RunConfig {
 
 /// Limits as asked for; what is absent takes the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct LimitsRequest {
     /// Wall clock, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +103,7 @@ pub struct LimitsRequest {
 
 /// Where a job may run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Requires {
     /// Only on this architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +123,8 @@ pub enum CachePolicy {
     Off,
 }
 
+object_only!(RunRequest, RunConfig, LimitsRequest, Requires);
+
 impl RunRequest {
     /// Splits into the config and what the archive is made of.
     pub fn split(self) -> (RunConfig, Option<Content>, BTreeMap<String, FileContent>) {
@@ -134,8 +141,17 @@ impl RunRequest {
             requires,
             cache,
         } = self;
-        let config =
-            RunConfig { image, entrypoint, args, env, cwd, outputs, limits, requires, cache };
+        let config = RunConfig {
+            image,
+            entrypoint,
+            args,
+            env,
+            cwd,
+            outputs,
+            limits,
+            requires,
+            cache,
+        };
         (config, stdin, files)
     }
 }

@@ -82,7 +82,11 @@ impl Bounds {
             Role::Job => INPUT_BYTES_MAX,
             Role::Result => RESULT_BYTES_MAX,
         };
-        Self { role, bytes_max, entries_max: ARCHIVE_ENTRIES_MAX }
+        Self {
+            role,
+            bytes_max,
+            entries_max: ARCHIVE_ENTRIES_MAX,
+        }
     }
 }
 
@@ -146,10 +150,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The first thing wrong with the bytes; from then on [`BadArchive::Failed`].
-    pub fn next<'i>(
-        &mut self,
-        input: &mut &'i [u8],
-    ) -> Result<Option<Event<'_, 'i>>, BadArchive> {
+    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Event<'_, 'i>>, BadArchive> {
         match self.state {
             State::Magic => {
                 if !self.collect(input, MAGIC.len())? {
@@ -210,10 +211,7 @@ impl Decoder {
         }
     }
 
-    fn next_head<'i>(
-        &mut self,
-        input: &mut &'i [u8],
-    ) -> Result<Option<Event<'_, 'i>>, BadArchive> {
+    fn next_head<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<Event<'_, 'i>>, BadArchive> {
         if !self.collect(input, 1)? {
             return Ok(None);
         }
@@ -235,7 +233,10 @@ impl Decoder {
         if path_len > PATH_BYTES_MAX {
             return Err(self.fail(BadPath::TooLong.into()));
         }
-        if self.bytes.saturating_add(u64::from(len)) > self.bounds.bytes_max {
+        // All of the entry that is still to come, however much of its path is here already.
+        let path_left = (ENTRY_HEAD_BYTES + path_len).saturating_sub(self.partial.len());
+        let left = u64::from(len).saturating_add(u64::try_from(path_left).unwrap_or(u64::MAX));
+        if self.bytes.saturating_add(left) > self.bounds.bytes_max {
             return Err(self.fail(BadArchive::TooLarge(self.bounds.bytes_max)));
         }
         if !self.collect(input, ENTRY_HEAD_BYTES + path_len)? {
@@ -244,8 +245,16 @@ impl Decoder {
         if let Err(bad) = self.accept_entry(kind, len) {
             return Err(self.fail(bad));
         }
-        self.state = if len == 0 { State::Head } else { State::Data { left: len } };
-        Ok(Some(Event::Entry { kind, path: &self.last, len }))
+        self.state = if len == 0 {
+            State::Head
+        } else {
+            State::Data { left: len }
+        };
+        Ok(Some(Event::Entry {
+            kind,
+            path: &self.last,
+            len,
+        }))
     }
 
     /// Checks the entry whose head and path are in `partial` and makes it the last one.
@@ -285,13 +294,18 @@ impl Decoder {
             _ => return Ok(None),
         };
         if stated != self.entries {
-            return Err(self.fail(BadArchive::Count { stated, found: self.entries }));
+            return Err(self.fail(BadArchive::Count {
+                stated,
+                found: self.entries,
+            }));
         }
         self.state = State::Done;
         if !input.is_empty() {
             return Err(self.fail(BadArchive::Trailing));
         }
-        Ok(Some(Event::End { entries: self.entries }))
+        Ok(Some(Event::End {
+            entries: self.entries,
+        }))
     }
 
     /// Fills `partial` to `len` bytes; false if the input ran out before.
@@ -306,7 +320,9 @@ impl Decoder {
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), BadArchive> {
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes > self.bounds.bytes_max {
             return Err(self.fail(BadArchive::TooLarge(self.bounds.bytes_max)));
         }

@@ -1,4 +1,5 @@
-//! Writing an archive. The writer refuses what a reader would refuse.
+//! Writing an archive. The writer refuses what every reader would refuse; what has no place in an
+//! archive of one role is that role's reader to refuse.
 
 use crate::limits::ARCHIVE_ENTRIES_MAX;
 use crate::path::{self, BadPath};
@@ -17,6 +18,9 @@ pub enum EntryRefused {
     /// Something lies below a path that is not a directory (or was listed as an empty one).
     #[error("`{0}` lies below an entry that has nothing below it")]
     BelowLeaf(String),
+    /// A directory with data.
+    #[error("directory `{0}` has data")]
+    DirectoryData(String),
     /// Data of a length that the format cannot say.
     #[error("`{0}` is larger than 4 GiB")]
     TooLarge(String),
@@ -42,14 +46,25 @@ impl Default for Encoder {
 impl Encoder {
     /// An empty archive.
     pub fn new() -> Self {
-        Self { out: MAGIC.to_vec(), last: None, entries: 0 }
+        Self {
+            out: MAGIC.to_vec(),
+            last: None,
+            entries: 0,
+        }
     }
 
     /// Adds an entry with its data.
     pub fn push(&mut self, kind: Kind, path: &str, data: &[u8]) -> Result<(), EntryRefused> {
-        self.push_head(kind, path, data.len())?;
+        self.begin(kind, path, data.len())?;
         self.out.extend_from_slice(data);
         Ok(())
+    }
+
+    /// Takes the bytes written so far, for a writer that streams: it calls [`Encoder::begin`],
+    /// writes what this returns, then exactly as many bytes of data as it announced. The bytes of
+    /// [`Encoder::finish`] come last. [`Encoder::len`] starts over.
+    pub fn drain(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     /// Bytes written so far, the end marker not included.
@@ -69,7 +84,8 @@ impl Encoder {
         self.out
     }
 
-    fn push_head(&mut self, kind: Kind, path: &str, data_len: usize) -> Result<(), EntryRefused> {
+    /// Adds the head of an entry whose data the caller writes itself.
+    pub fn begin(&mut self, kind: Kind, path: &str, data_len: usize) -> Result<(), EntryRefused> {
         path::check_str(path).map_err(|bad| EntryRefused::Path(path.to_owned(), bad))?;
         if let Some(last) = &self.last {
             if path::compare(last, path).is_ge() {
@@ -78,6 +94,9 @@ impl Encoder {
             if path::is_below(path, last) {
                 return Err(EntryRefused::BelowLeaf(path.to_owned()));
             }
+        }
+        if kind == Kind::Directory && data_len != 0 {
+            return Err(EntryRefused::DirectoryData(path.to_owned()));
         }
         if self.entries >= ARCHIVE_ENTRIES_MAX {
             return Err(EntryRefused::TooMany);

@@ -1,9 +1,9 @@
-//! The worker's half: where everything is.
+//! The worker's half: where everything is (`protocol.md 4.2`).
 
 use std::ops::Range;
 
-use crate::limits::{IO_FILE_BYTES, RESULT_META_BYTES_MAX, RESULT_OVERHEAD_BYTES};
 use crate::JobLimits;
+use crate::limits::{IO_FILE_BYTES, RESULT_META_BYTES_MAX, RESULT_OVERHEAD_BYTES};
 
 use super::{BadIoFile, Nonce, PAGE, fields, pages, put_header, split_head};
 
@@ -26,7 +26,16 @@ impl Plan {
     /// # Errors
     /// [`BadIoFile::TooLarge`] if the job or the largest result it may have does not fit.
     pub fn new(config_len: u64, archive_len: u64, limits: &JobLimits) -> Result<Self, BadIoFile> {
-        if config_len > IO_FILE_BYTES || archive_len > IO_FILE_BYTES {
+        let (stdout_cap, stderr_cap) = (limits.stdout_bytes, limits.stderr_bytes);
+        let parts = [
+            config_len,
+            archive_len,
+            limits.output_bytes,
+            stdout_cap,
+            stderr_cap,
+        ];
+        // From here on no sum of parts, rounded up or not, can overflow.
+        if parts.into_iter().any(|part| part > IO_FILE_BYTES) {
             return Err(BadIoFile::TooLarge);
         }
         let archive_offset = PAGE + pages(config_len);
@@ -35,15 +44,15 @@ impl Plan {
             archive_offset,
             archive_len,
             out_offset: archive_offset + pages(archive_len),
-            stdout_cap: limits.stdout_bytes,
-            stderr_cap: limits.stderr_bytes,
+            stdout_cap,
+            stderr_cap,
         };
-        let result_most = limits
-            .output_bytes
-            .saturating_add(limits.stdout_bytes)
-            .saturating_add(limits.stderr_bytes)
-            .saturating_add(RESULT_OVERHEAD_BYTES + RESULT_META_BYTES_MAX as u64);
-        if plan.result_area().start.saturating_add(pages(result_most)) > IO_FILE_BYTES {
+        let result_most = limits.output_bytes
+            + stdout_cap
+            + stderr_cap
+            + RESULT_OVERHEAD_BYTES
+            + RESULT_META_BYTES_MAX as u64;
+        if plan.result_area().start + pages(result_most) > IO_FILE_BYTES {
             return Err(BadIoFile::TooLarge);
         }
         Ok(plan)
@@ -103,8 +112,14 @@ impl InHeader {
 
     /// The header's bytes; the rest of its page is zero.
     pub fn encode(&self) -> Vec<u8> {
-        let Plan { config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap } =
-            self.plan;
+        let Plan {
+            config_len,
+            archive_offset,
+            archive_len,
+            out_offset,
+            stdout_cap,
+            stderr_cap,
+        } = self.plan;
         let fields = [
             IO_FILE_BYTES,
             config_len,
@@ -136,9 +151,22 @@ impl InHeader {
             return Err(BadIoFile::Range("io file"));
         }
         let within = |value: u64| value <= IO_FILE_BYTES;
-        let plan =
-            Plan { config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap };
-        let all = [config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap];
+        let plan = Plan {
+            config_len,
+            archive_offset,
+            archive_len,
+            out_offset,
+            stdout_cap,
+            stderr_cap,
+        };
+        let all = [
+            config_len,
+            archive_offset,
+            archive_len,
+            out_offset,
+            stdout_cap,
+            stderr_cap,
+        ];
         if !all.into_iter().all(within) {
             return Err(BadIoFile::Range("in region"));
         }

@@ -1,4 +1,4 @@
-//! The guest's half: the answer, and the journal for when there is none.
+//! The guest's half: the answer, and the journal for when there is none (`protocol.md 4.4`).
 
 use std::ops::Range;
 
@@ -96,6 +96,11 @@ impl JournalHeader {
             return Err(BadIoFile::Nonce);
         }
         let [stdout_len, stderr_len, started] = fields(rest)?;
+        let started = match started {
+            0 => false,
+            1 => true,
+            _ => return Err(BadIoFile::Range("started flag")),
+        };
         let cap = |range: Range<u64>| range.end - range.start;
         if stdout_len > cap(plan.stdout_journal()) {
             return Err(BadIoFile::Range("stdout journal"));
@@ -103,7 +108,11 @@ impl JournalHeader {
         if stderr_len > cap(plan.stderr_journal()) {
             return Err(BadIoFile::Range("stderr journal"));
         }
-        Ok(Some(Self { stdout_len, stderr_len, started: started != 0 }))
+        Ok(Some(Self {
+            stdout_len,
+            stderr_len,
+            started,
+        }))
     }
 }
 

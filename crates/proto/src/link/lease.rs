@@ -19,8 +19,11 @@ impl std::fmt::Display for LeaseId {
 impl std::str::FromStr for LeaseId {
     type Err = std::num::ParseIntError;
 
+    /// Takes only what `Display` writes: a lease has one spelling, so `+f` or `F` is none.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u64::from_str_radix(text, 16).map(Self)
+        let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let as_written = text.len() == 16 && text.bytes().all(digit);
+        u64::from_str_radix(if as_written { text } else { "" }, 16).map(Self)
     }
 }
 

@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 
 use crate::Digest;
 use crate::codec::Message;
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::limits::{CONFIG_BYTES_MAX, OFFERED_IMAGES_MAX};
 use crate::link::SessionId;
 
 /// Sent by a worker when something about it changes.
@@ -16,6 +16,13 @@ pub struct State {
     pub draining: bool,
     /// Images it can run now.
     pub images: Vec<Digest>,
+}
+
+impl State {
+    /// Whether every list is within its bound.
+    pub fn is_bounded(&self) -> bool {
+        self.images.len() <= OFFERED_IMAGES_MAX
+    }
 }
 
 impl Message for State {
