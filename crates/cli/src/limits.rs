@@ -1,0 +1,38 @@
+//! Every bound of the client that is not one of the formats, with its reason.
+
+use std::time::Duration;
+
+/// Until a TCP connection stands. Longer than a lost SYN on a bad link, shorter than patience.
+pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Beyond the job's own wall clock, how long nothing may move on the connection: a place in the
+/// queue, a VM booted under emulation, and the job run a second time after a lost worker.
+pub const SILENCE_MAX: Duration = Duration::from_secs(300);
+
+/// A `GET` from first to last byte. All of them are answered from the server's memory.
+pub const GET_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Body of a problem. One is a few hundred bytes.
+pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+
+/// Catalogue: thousands of images.
+pub const CATALOGUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Piece of an upload; what the progress line moves by, and what one write is.
+pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
+
+/// How often the progress line is drawn, and silence looked for.
+pub const TICK: Duration = Duration::from_millis(200);
+
+/// Pause between two questions of `pe wait-ready`.
+pub const READY_POLL: Duration = Duration::from_millis(500);
+
+/// The longest that `pe wait-ready` can be told to wait.
+pub const READY_WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names listed in one message; the rest is counted.
+pub const NAMES_SHOWN_MAX: usize = 5;
+
+/// The longest wall clock that can be asked for. Only keeps sums of durations far from overflow:
+/// what is granted is the server's to say.
+pub const WALL_ASKED_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
