@@ -22,8 +22,11 @@ pids=()
 # shellcheck disable=SC2317 # called by the trap
 stop() {
   trap - EXIT INT TERM
-  for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-  for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+  # The worker first: it takes leave of a load balancer that is still there.
+  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+    kill -TERM "${pids[i]}" 2>/dev/null || true
+    wait "${pids[i]}" 2>/dev/null || true
+  done
 }
 trap stop EXIT
 trap 'exit 130' INT
@@ -39,9 +42,13 @@ pids+=($!)
 
 server=http://127.0.0.1:$port
 echo "-- starting: load balancer on $server, one worker (logs in $logs/)"
-if ! "$bin/pe" wait-ready --server "$server" --timeout 120s; then
-  echo "-- the last lines of the worker's log:" >&2
-  tail -n 15 "$logs/worker.log" >&2
+"$bin/pe" wait-ready --server "$server" --timeout 120s &
+waiting=$!
+# Whichever comes first: the service is ready, or a part of it has ended.
+if ! wait -n "$waiting" "${pids[@]}" || kill -0 "$waiting" 2>/dev/null; then
+  kill "$waiting" 2>/dev/null || true
+  echo "make demo: the service did not become ready. The last lines of its logs:" >&2
+  tail -n 15 "$logs"/*.log >&2
   exit 1
 fi
 

@@ -22,11 +22,7 @@ pub(crate) struct Problem {
 impl Problem {
     /// A problem at a line, from 1, that says what is wrong and what to do.
     fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Self { path: path.to_owned(), line, what: what.into() }
     }
 }
 

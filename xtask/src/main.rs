@@ -42,15 +42,9 @@ fn report(problems: &[check::Problem]) -> anyhow::Result<ExitCode> {
     for problem in problems {
         say(&format!("{problem}\n"))?;
     }
-    Ok(if problems.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn say(text: &str) -> anyhow::Result<()> {
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("writing to standard output")
+    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
 }

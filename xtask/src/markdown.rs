@@ -25,9 +25,7 @@ pub(crate) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fence: Option<&str> = None;
     text.lines().enumerate().filter_map(move |(index, line)| {
         let start = line.trim_start();
-        let mark = ["```", "~~~"]
-            .into_iter()
-            .find(|mark| start.starts_with(mark));
+        let mark = ["```", "~~~"].into_iter().find(|mark| start.starts_with(mark));
         match (fence, mark) {
             (None, None) => return Some((index + 1, line)),
             (None, Some(mark)) => fence = Some(mark),
@@ -44,9 +42,7 @@ pub(crate) fn headings(text: &str) -> Vec<Heading> {
         let level = text.bytes().take_while(|&byte| byte == b'#').count();
         let rest = text.get(level..)?.strip_prefix(' ')?;
         let text = rest.trim().trim_end_matches('#').trim().to_owned();
-        (1..=6)
-            .contains(&level)
-            .then_some(Heading { line, level, text })
+        (1..=6).contains(&level).then_some(Heading { line, level, text })
     };
     prose(text).filter_map(heading).collect()
 }
@@ -111,15 +107,8 @@ mod tests {
 
     #[test]
     fn headings_are_found_outside_of_fences() {
-        let heading = |line, level, text: &str| Heading {
-            line,
-            level,
-            text: text.to_owned(),
-        };
-        let expected = [
-            heading(1, 1, "A page"),
-            heading(7, 2, "1.2 The `frame`, again"),
-        ];
+        let heading = |line, level, text: &str| Heading { line, level, text: text.to_owned() };
+        let expected = [heading(1, 1, "A page"), heading(7, 2, "1.2 The `frame`, again")];
         assert_eq!(headings(PAGE), expected);
         assert_eq!(headings("#no\n####### no\n#!/bin/sh"), []);
     }
@@ -127,18 +116,12 @@ mod tests {
     #[test]
     fn anchors_are_as_code_forges_make_them() {
         assert_eq!(anchors(PAGE), ["a-page", "12-the-frame-again"]);
-        assert_eq!(
-            anchors("# A\n# A\n# A-1\n# a_B ö"),
-            ["a", "a-1", "a-1-1", "a_b-ö"]
-        );
+        assert_eq!(anchors("# A\n# A\n# A-1\n# a_B ö"), ["a", "a-1", "a-1-1", "a_b-ö"]);
     }
 
     #[test]
     fn links_are_found_outside_of_code() {
-        let link = |line, target: &str| Link {
-            line,
-            target: target.to_owned(),
-        };
+        let link = |line, target: &str| Link { line, target: target.to_owned() };
         let page =
             "[a](b.md) and ![c](d.png \"title\")\n`[no](no)` [e](<f.md#g>)\n```\n[no](no)\n```";
         let expected = [link(1, "b.md"), link(1, "d.png"), link(2, "f.md#g")];

@@ -30,13 +30,7 @@ pub(crate) struct Dependency {
 /// Asks cargo.
 pub(crate) fn packages(repo: &Repo) -> anyhow::Result<Vec<Package>> {
     let output = Command::new("cargo")
-        .args([
-            "metadata",
-            "--no-deps",
-            "--offline",
-            "--format-version",
-            "1",
-        ])
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(repo.root())
         .output()
         .context("running cargo metadata")?;
@@ -87,10 +81,7 @@ mod tests {
         let json = br#"{"packages":[{"name":"pe-lb","manifest_path":"/r/crates/lb/Cargo.toml",
             "dependencies":[{"name":"pe-proto","path":"/r/crates/proto"},
                             {"name":"http","path":null},{"name":"h2"}]}],"version":1}"#;
-        let dependency = |name: &str, is_ours| Dependency {
-            name: name.to_owned(),
-            is_ours,
-        };
+        let dependency = |name: &str, is_ours| Dependency { name: name.to_owned(), is_ours };
         let expected = Package {
             name: "pe-lb".to_owned(),
             manifest: "crates/lb/Cargo.toml".to_owned(),

@@ -6,15 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 /// Folders that hold nothing of ours, wherever they are.
-const SKIPPED: [&str; 7] = [
-    ".git",
-    "artifacts",
-    "build",
-    "corpus",
-    "coverage",
-    "node_modules",
-    "proptest-regressions",
-];
+const SKIPPED: [&str; 7] =
+    [".git", "artifacts", "build", "corpus", "coverage", "node_modules", "proptest-regressions"];
 
 /// A text file of the checkout.
 #[derive(Debug, Clone)]
@@ -28,9 +21,7 @@ pub(crate) struct Source {
 impl Source {
     /// Its name without folders.
     pub(crate) fn name(&self) -> &str {
-        self.path
-            .rsplit_once('/')
-            .map_or(self.path.as_str(), |(_, name)| name)
+        self.path.rsplit_once('/').map_or(self.path.as_str(), |(_, name)| name)
     }
 }
 
@@ -45,17 +36,13 @@ impl Repo {
     pub(crate) fn this() -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
         let root = root.context("xtask lies in the root of the checkout")?;
-        Ok(Self {
-            root: root.to_owned(),
-        })
+        Ok(Self { root: root.to_owned() })
     }
 
     /// A checkout somewhere else.
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     /// Its root.
@@ -71,10 +58,7 @@ impl Repo {
     /// Reads a file, if it is there.
     pub(crate) fn read(&self, path: &str) -> Option<Source> {
         let text = fs::read_to_string(self.root.join(path)).ok()?;
-        Some(Source {
-            path: path.to_owned(),
-            text,
-        })
+        Some(Source { path: path.to_owned(), text })
     }
 
     /// All text files whose name ends so, in the order of their paths.
@@ -113,9 +97,5 @@ impl Repo {
 
 /// Joins paths from the root.
 pub(crate) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{folder}/{name}")
-    }
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

@@ -25,11 +25,7 @@ pub(crate) fn code_only(source: &str) -> String {
         if skipped == 0 {
             out.extend_from_slice(piece);
         } else {
-            out.extend(
-                piece
-                    .iter()
-                    .map(|&byte| if byte == b'\n' { b'\n' } else { b' ' }),
-            );
+            out.extend(piece.iter().map(|&byte| if byte == b'\n' { b'\n' } else { b' ' }));
         }
         at += piece.len();
     }
@@ -40,9 +36,7 @@ pub(crate) fn code_only(source: &str) -> String {
 pub(crate) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line.get(..at).and_then(|text| text.bytes().last());
-        let after = line
-            .get(at + word.len()..)
-            .and_then(|text| text.bytes().next());
+        let after = line.get(at + word.len()..).and_then(|text| text.bytes().next());
         !before.is_some_and(is_word) && !after.is_some_and(is_word)
     })
 }
@@ -52,9 +46,7 @@ fn is_word(byte: u8) -> bool {
 }
 
 fn line_comment(rest: &[u8]) -> usize {
-    rest.iter()
-        .position(|&byte| byte == b'\n')
-        .unwrap_or(rest.len())
+    rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len())
 }
 
 fn block_comment(rest: &[u8]) -> usize {
@@ -120,10 +112,7 @@ mod tests {
     use super::{code_only, has_word};
 
     fn words(source: &str) -> String {
-        code_only(source)
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
+        code_only(source).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -140,10 +129,8 @@ mod tests {
     #[test]
     fn lines_stay_where_they_were() {
         let source = "a\n/* b\nc */ d\n\"e\nf\" g\n";
-        let lines: Vec<String> = code_only(source)
-            .lines()
-            .map(|line| line.trim().to_owned())
-            .collect();
+        let lines: Vec<String> =
+            code_only(source).lines().map(|line| line.trim().to_owned()).collect();
         assert_eq!(lines, ["a", "", "d", "", "g"]);
     }
 

@@ -18,9 +18,7 @@ pub(crate) fn write(repo: &Repo) -> anyhow::Result<usize> {
         let path = vector?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.context("a vector's name is ASCII")?;
-        let (stem, ending) = name
-            .rsplit_once('.')
-            .context("a vector's name has an ending")?;
+        let (stem, ending) = name.rsplit_once('.').context("a vector's name has an ending")?;
         let target = stem.split('-').next().unwrap_or_default();
         if !repo.has(&format!("{TARGETS}/{target}.rs")) {
             continue; // A format without a decoder, such as the job digest.
@@ -40,10 +38,8 @@ pub(crate) fn write(repo: &Repo) -> anyhow::Result<usize> {
 
 fn from_hex(text: &str) -> anyhow::Result<Vec<u8>> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let digits: Vec<char> = lines
-        .flat_map(str::chars)
-        .filter(|char| !char.is_whitespace())
-        .collect();
+    let digits: Vec<char> =
+        lines.flat_map(str::chars).filter(|char| !char.is_whitespace()).collect();
     ensure!(digits.len() % 2 == 0, "an odd number of digits");
     let byte = |pair: &[char]| {
         let pair: String = pair.iter().collect();

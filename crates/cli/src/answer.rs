@@ -74,12 +74,7 @@ impl AnswerReader {
     /// At the start of an answer.
     pub fn new() -> Self {
         let decoder = Decoder::new(Bounds::of(Role::Result));
-        Self {
-            partial: Vec::new(),
-            head: None,
-            decoder,
-            entries: Vec::new(),
-        }
+        Self { partial: Vec::new(), head: None, decoder, entries: Vec::new() }
     }
 
     /// Takes the next piece.
@@ -121,12 +116,8 @@ impl AnswerReader {
             return Err(BadAnswer::Truncated);
         }
         self.decoder.finish()?;
-        let mut received = Received {
-            head,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
-            files: Vec::new(),
-        };
+        let mut received =
+            Received { head, stdout: Vec::new(), stderr: Vec::new(), files: Vec::new() };
         for mut entry in self.entries {
             match entry.path.strip_prefix(OUTPUT_PREFIX) {
                 Some(path) => {
@@ -199,16 +190,11 @@ pub(crate) mod tests {
     fn whole() -> Vec<u8> {
         let json = serde_json::to_vec(&head(serde_json::json!({"kind": "exited", "code": 3})))
             .expect("json");
-        let mut bytes = u32::try_from(json.len())
-            .expect("short")
-            .to_le_bytes()
-            .to_vec();
+        let mut bytes = u32::try_from(json.len()).expect("short").to_le_bytes().to_vec();
         bytes.extend(json);
         let mut encoder = Encoder::new();
         let all: Vec<u8> = (0..=255).collect();
-        encoder
-            .push(Kind::Executable, "output/ünï/a.out", &all)
-            .expect("fits");
+        encoder.push(Kind::Executable, "output/ünï/a.out", &all).expect("fits");
         encoder.push(Kind::File, "stderr", b"").expect("fits");
         encoder.push(Kind::File, "stdout", b"out").expect("fits");
         bytes.extend(encoder.finish());
@@ -227,10 +213,7 @@ pub(crate) mod tests {
             assert_eq!(received.stdout, b"out");
             assert_eq!(received.stderr, b"");
             let file = received.files.first().expect("one file");
-            assert_eq!(
-                (file.path.as_str(), file.kind),
-                ("ünï/a.out", Kind::Executable)
-            );
+            assert_eq!((file.path.as_str(), file.kind), ("ünï/a.out", Kind::Executable));
             assert_eq!(file.data, (0..=255).collect::<Vec<u8>>());
         }
     }
@@ -241,10 +224,7 @@ pub(crate) mod tests {
         for end in 0..bytes.len() {
             let mut reader = AnswerReader::new();
             reader.push(&bytes[..end]).expect("good so far");
-            assert!(
-                matches!(reader.finish(), Err(BadAnswer::Truncated)),
-                "{end}"
-            );
+            assert!(matches!(reader.finish(), Err(BadAnswer::Truncated)), "{end}");
         }
     }
 
@@ -252,23 +232,12 @@ pub(crate) mod tests {
     fn hostile_answers_are_refused() {
         let bytes = whole();
         let push = |bytes: &[u8]| AnswerReader::new().push(bytes);
-        assert!(matches!(
-            push(&[0xff; 8]),
-            Err(BadAnswer::HeadLength(u32::MAX))
-        ));
+        assert!(matches!(push(&[0xff; 8]), Err(BadAnswer::HeadLength(u32::MAX))));
         assert!(matches!(push(b"\x02\0\0\0{}"), Err(BadAnswer::Head(_))));
         let trailing = [bytes.as_slice(), b"x"].concat();
-        assert!(matches!(
-            push(&trailing),
-            Err(BadAnswer::Archive(BadArchive::Trailing))
-        ));
-        let flipped: Vec<u8> = bytes
-            .iter()
-            .map(|&byte| if byte == b'P' { b'Q' } else { byte })
-            .collect();
-        assert!(matches!(
-            push(&flipped),
-            Err(BadAnswer::Archive(BadArchive::Magic))
-        ));
+        assert!(matches!(push(&trailing), Err(BadAnswer::Archive(BadArchive::Trailing))));
+        let flipped: Vec<u8> =
+            bytes.iter().map(|&byte| if byte == b'P' { b'Q' } else { byte }).collect();
+        assert!(matches!(push(&flipped), Err(BadAnswer::Archive(BadArchive::Magic))));
     }
 }

@@ -43,12 +43,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ServerArgs {
     /// The server
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "PE_SERVER",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "URL", env = "PE_SERVER", default_value = "http://127.0.0.1:8080")]
     pub server: Server,
 }
 
@@ -217,10 +212,7 @@ pub fn hint(mistake: &clap::Error) -> Option<String> {
         _ => return None,
     };
     (!word.starts_with('-')).then(|| {
-        format!(
-            "The command to run goes after `--`: pe run --image gcc -- {} ...",
-            printable(word)
-        )
+        format!("The command to run goes after `--`: pe run --image gcc -- {} ...", printable(word))
     })
 }
 
@@ -252,37 +244,18 @@ mod tests {
         let mut cli = Cli::command();
         cli.build();
         cli.clone().debug_assert();
-        assert!(
-            cli.clone()
-                .render_long_help()
-                .to_string()
-                .contains("Examples:")
-        );
-        for command in cli
-            .get_subcommands_mut()
-            .filter(|each| each.get_name() != "help")
-        {
+        assert!(cli.clone().render_long_help().to_string().contains("Examples:"));
+        for command in cli.get_subcommands_mut().filter(|each| each.get_name() != "help") {
             let name = command.get_name().to_owned();
-            assert!(
-                command.render_help().to_string().contains("Examples:"),
-                "{name}"
-            );
-            assert!(
-                command.render_long_help().to_string().contains("Examples:"),
-                "{name}"
-            );
+            assert!(command.render_help().to_string().contains("Examples:"), "{name}");
+            assert!(command.render_long_help().to_string().contains("Examples:"), "{name}");
         }
     }
 
     #[test]
     fn everything_after_the_dashes_is_the_command() {
         let cli = Cli::try_parse_from(["pe", "run", "--image", "x", "--", "ls", "--json", "--"]);
-        let Ok(Cli {
-            command: Command::Run(run),
-        }) = cli
-        else {
-            panic!("{cli:?}")
-        };
+        let Ok(Cli { command: Command::Run(run) }) = cli else { panic!("{cli:?}") };
         assert_eq!(run.command, ["ls", "--json", "--"]);
         assert!(!run.json);
     }
@@ -291,10 +264,7 @@ mod tests {
     fn a_command_without_the_dashes_is_told_about_them() {
         let hint_for = |args: &[&str]| hint(&Cli::try_parse_from(args).expect_err("refused"));
         let expected = "The command to run goes after `--`: pe run --image gcc -- ls ...";
-        assert_eq!(
-            hint_for(&["pe", "run", "--image", "x", "ls"]).as_deref(),
-            Some(expected)
-        );
+        assert_eq!(hint_for(&["pe", "run", "--image", "x", "ls"]).as_deref(), Some(expected));
         assert_eq!(hint_for(&["pe", "run", "--image", "x", "--lsx"]), None);
     }
 

@@ -152,17 +152,10 @@ impl Client {
             let request = self.request(Method::GET, path, Upload::empty());
             let sent = connection.sender.send_request(request).await;
             let response = sent.map_err(self.broken("before it answered"))?;
-            Reply::read(response, bytes_max)
-                .await
-                .map_err(self.broken("while it answered"))
+            Reply::read(response, bytes_max).await.map_err(self.broken("while it answered"))
         })
         .await
-        .unwrap_or_else(|_| {
-            Err(ClientError::Silent {
-                server: self.server.clone(),
-                waited,
-            })
-        })
+        .unwrap_or_else(|_| Err(ClientError::Silent { server: self.server.clone(), waited }))
     }
 
     /// Runs a job in the binary form, drawing the progress line meanwhile.
@@ -215,11 +208,7 @@ impl Client {
         let response = sent.map_err(|error| {
             let moment = progress.now();
             let uploading = moment.sent < moment.to_send;
-            let when = if uploading {
-                "during the upload"
-            } else {
-                "before it answered"
-            };
+            let when = if uploading { "during the upload" } else { "before it answered" };
             self.broken(when)(error)
         })?;
         let content_type = reply::content_type(response.headers());
@@ -231,10 +220,7 @@ impl Client {
     }
 
     async fn answer(&self, body: Incoming, progress: &Progress) -> Result<Received, ClientError> {
-        let bad = |bad| ClientError::Answer {
-            server: self.server.clone(),
-            bad,
-        };
+        let bad = |bad| ClientError::Answer { server: self.server.clone(), bad };
         let mut body = body;
         let mut reader = AnswerReader::new();
         while let Some(frame) = body.frame().await {
@@ -269,27 +255,18 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection, ClientError> {
-        let refused = |error| ClientError::Connect {
-            server: self.server.clone(),
-            error,
-        };
-        let stream = timeout(
-            self.patience.connect,
-            TcpStream::connect(&self.server.address),
-        )
-        .await
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-        .map_err(refused)?;
+        let refused = |error| ClientError::Connect { server: self.server.clone(), error };
+        let stream = timeout(self.patience.connect, TcpStream::connect(&self.server.address))
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(self.broken("at its start"))?;
         let mut driver = JoinSet::new();
         // Its error is also the request's, where it is reported.
         driver.spawn(async move { drop(connection.await) });
-        Ok(Connection {
-            sender,
-            _driver: driver,
-        })
+        Ok(Connection { sender, _driver: driver })
     }
 
     fn request(&self, method: Method, path: &str, body: Upload) -> Request<Upload> {
@@ -312,11 +289,7 @@ impl Client {
     }
 
     fn broken(&self, when: &'static str) -> impl Fn(hyper::Error) -> ClientError + '_ {
-        move |error| ClientError::Broken {
-            server: self.server.clone(),
-            when,
-            error,
-        }
+        move |error| ClientError::Broken { server: self.server.clone(), when, error }
     }
 }
 

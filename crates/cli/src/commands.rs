@@ -47,10 +47,7 @@ impl Failure {
 
 /// Runs a command to its exit status.
 pub fn execute(command: Command) -> u8 {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&Failure::Internal(error.to_string())),
     };

@@ -63,26 +63,14 @@ mod tests {
         }
         check(Outcome::OutOfMemory, 137);
         for fault in Fault::ALL {
-            let refused = |reason: &str| Outcome::Refused {
-                fault,
-                reason: reason.into(),
-            };
+            let refused = |reason: &str| Outcome::Refused { fault, reason: reason.into() };
             let found = matches!(fault, Fault::Client | Fault::Image);
             let status = if found { 127 } else { 125 };
-            check(
-                refused("there is no program `foo` in the image: check the name"),
-                status,
-            );
+            check(refused("there is no program `foo` in the image: check the name"), status);
             check(refused("executable file `foo` not found in $PATH"), status);
             check(refused("open /bin/foo: No such file or directory"), status);
             check(refused("/bin/foo: permission denied"), 125);
-            check(
-                Outcome::Lost {
-                    fault,
-                    reason: "the VM was not found".into(),
-                },
-                125,
-            );
+            check(Outcome::Lost { fault, reason: "the VM was not found".into() }, 125);
         }
     }
 }

@@ -136,20 +136,11 @@ pub fn archive(files: &[String], stdin: Option<Vec<u8>>) -> Result<Vec<u8>, BadI
 /// Unreadable, or too large.
 pub fn read_bounded(mut from: impl Read, path: &Path, most: u64) -> Result<Vec<u8>, BadInput> {
     let mut bytes = Vec::new();
-    let unreadable = |error| BadInput::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
-    from.by_ref()
-        .take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    let unreadable = |error| BadInput::Unreadable { path: path.to_owned(), error };
+    from.by_ref().take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
     let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if len > most {
-        return Err(BadInput::TooLarge {
-            path: path.to_owned(),
-            len,
-        });
+        return Err(BadInput::TooLarge { path: path.to_owned(), len });
     }
     Ok(bytes)
 }

@@ -11,11 +11,7 @@ pub fn answer(received: &Received) -> Answer {
         head: received.head.clone(),
         stdout: Content::from_bytes(&received.stdout),
         stderr: Content::from_bytes(&received.stderr),
-        files: received
-            .files
-            .iter()
-            .map(|each| (each.path.clone(), file(each)))
-            .collect(),
+        files: received.files.iter().map(|each| (each.path.clone(), file(each))).collect(),
     }
 }
 

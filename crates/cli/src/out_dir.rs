@@ -72,11 +72,7 @@ impl OutDir {
         if !file.metadata()?.is_dir() {
             return Err(std::io::Error::from(std::io::ErrorKind::NotADirectory));
         }
-        Ok(Self {
-            root: file.into(),
-            shown: path.to_owned(),
-            force,
-        })
+        Ok(Self { root: file.into(), shown: path.to_owned(), force })
     }
 
     /// Writes all that can be written.

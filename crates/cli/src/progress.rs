@@ -64,11 +64,7 @@ impl Moment {
         } else if self.received > 0 {
             format!("receiving, {}", show_bytes(self.received))
         } else if self.sent < self.to_send {
-            format!(
-                "uploading, {} of {}",
-                show_bytes(self.sent),
-                show_bytes(self.to_send)
-            )
+            format!("uploading, {} of {}", show_bytes(self.sent), show_bytes(self.to_send))
         } else {
             "waiting".to_owned()
         };
@@ -86,10 +82,7 @@ pub struct LiveLine {
 impl LiveLine {
     /// A line if stderr is a terminal and nobody asked for quiet; else one that is never drawn.
     pub fn on_stderr(quiet: bool) -> Self {
-        Self {
-            wanted: !quiet && std::io::stderr().is_terminal(),
-            drawn: false,
-        }
+        Self { wanted: !quiet && std::io::stderr().is_terminal(), drawn: false }
     }
 
     /// Whether drawing shows anything.

@@ -75,16 +75,12 @@ pub fn run_config(
         cwd: args.cwd.clone(),
         outputs: args.output_pattern.clone(),
         limits: LimitsRequest {
-            wall_ms: args
-                .wall
-                .map(|wall| u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
+            wall_ms: args.wall.map(|wall| u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
             output_bytes: args.output_bytes,
             stdout_bytes: args.stdout_bytes,
             stderr_bytes: args.stderr_bytes,
         },
-        requires: Requires {
-            arch: args.arch.map(Arch::from),
-        },
+        requires: Requires { arch: args.arch.map(Arch::from) },
         cache: match (args.no_cache, args.refresh) {
             (true, _) => CachePolicy::Off,
             (false, true) => CachePolicy::Refresh,
@@ -150,11 +146,8 @@ fn check(config: &RunConfig) -> Result<(), BadRequest> {
         })?;
     }
     let entrypoint = config.entrypoint.as_deref().unwrap_or_default();
-    let mut args: Vec<String> = entrypoint
-        .iter()
-        .chain(config.args.as_deref().unwrap_or_default())
-        .cloned()
-        .collect();
+    let mut args: Vec<String> =
+        entrypoint.iter().chain(config.args.as_deref().unwrap_or_default()).cloned().collect();
     if args.is_empty() {
         args.push("of-the-image".to_owned());
     }
@@ -163,11 +156,7 @@ fn check(config: &RunConfig) -> Result<(), BadRequest> {
         image: Digest([0; 32]),
         arch: Arch::X86_64,
         args,
-        env: config
-            .env
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect(),
+        env: config.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         cwd: config.cwd.clone().unwrap_or_else(|| "/input".to_owned()),
         user: String::new(),
         outputs: config.outputs.clone(),
@@ -179,8 +168,7 @@ fn check(config: &RunConfig) -> Result<(), BadRequest> {
             stderr_bytes: config.limits.stderr_bytes.unwrap_or(default.stderr_bytes),
         },
     };
-    spec.check()
-        .map_err(|bad| in_terms_of_arguments(bad, entrypoint.len()))
+    spec.check().map_err(|bad| in_terms_of_arguments(bad, entrypoint.len()))
 }
 
 /// `/args/3` of a request is nothing that the person typed.
@@ -263,10 +251,7 @@ mod tests {
     #[test]
     fn what_is_absent_is_left_to_the_image_and_the_server() {
         let config = config(&[]).expect("a config");
-        assert_eq!(
-            (config.entrypoint, config.args, config.cwd),
-            (None, None, None)
-        );
+        assert_eq!((config.entrypoint, config.args, config.cwd), (None, None, None));
         assert_eq!(config.limits, LimitsRequest::default());
         assert_eq!(config.cache, CachePolicy::Use);
     }
@@ -284,20 +269,11 @@ mod tests {
             assert!(bad.contains(message), "{bad}");
         };
         check(&["--env", "=x"], "--env `=x`: expected NAME=value");
-        check(
-            &["--env", "AWAY"],
-            "not set here. Give it a value: --env AWAY=value",
-        );
+        check(&["--env", "AWAY"], "not set here. Give it a value: --env AWAY=value");
         check(&["--cwd", "src"], "--cwd: expected an absolute path");
         check(&["--output-pattern", "a**"], "--output-pattern `a**`: ");
-        check(
-            &["--output-pattern", ""],
-            "--output-pattern: expected a pattern of 1",
-        );
-        check(
-            &["--entrypoint", "sh", "--", "a", &"x".repeat(131_072)],
-            "word 2 of the command: ",
-        );
+        check(&["--output-pattern", ""], "--output-pattern: expected a pattern of 1");
+        check(&["--entrypoint", "sh", "--", "a", &"x".repeat(131_072)], "word 2 of the command: ");
     }
 
     #[test]
@@ -306,9 +282,6 @@ mod tests {
         let head = encode_head(&config).expect("a head");
         let (len, json) = head.split_at(4);
         assert_eq!(len, u32::try_from(json.len()).expect("short").to_le_bytes());
-        assert_eq!(
-            serde_json::from_slice::<RunConfig>(json).expect("json"),
-            config
-        );
+        assert_eq!(serde_json::from_slice::<RunConfig>(json).expect("json"), config);
     }
 }

@@ -49,11 +49,7 @@ impl std::str::FromStr for Server {
             return Err(not_a_url());
         }
         Ok(Self {
-            address: format!(
-                "{}:{}",
-                authority.host(),
-                authority.port_u16().unwrap_or(80)
-            ),
+            address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
             authority: authority.as_str().to_owned(),
             base_path: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -74,10 +70,7 @@ mod tests {
     fn a_url_is_taken_apart() {
         let check = |text: &str, address: &str, base_path: &str| {
             let server: Server = text.parse().expect(text);
-            assert_eq!(
-                (server.address.as_str(), server.base_path.as_str()),
-                (address, base_path)
-            );
+            assert_eq!((server.address.as_str(), server.base_path.as_str()), (address, base_path));
         };
         check("http://127.0.0.1:8080", "127.0.0.1:8080", "");
         check("http://example.org/", "example.org:80", "");
@@ -89,15 +82,7 @@ mod tests {
         let check = |text: &str, bad: BadServer| assert_eq!(text.parse::<Server>(), Err(bad));
         check("https://example.org", BadServer::Https);
         check("http://me:secret@example.org", BadServer::Credentials);
-        for text in [
-            "",
-            "127.0.0.1:8080",
-            "localhost",
-            "ftp://x",
-            "http://x/?q",
-            "http://",
-            "/x",
-        ] {
+        for text in ["", "127.0.0.1:8080", "localhost", "ftp://x", "http://x/?q", "http://", "/x"] {
             check(text, BadServer::NotAUrl);
         }
     }

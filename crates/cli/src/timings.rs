@@ -48,11 +48,7 @@ pub fn table(head: &AnswerHead, here: Duration) -> String {
         row(name, us, &"#".repeat(bar));
     }
     row("total", total_us, "in the server");
-    row(
-        "here",
-        u64::try_from(here.as_micros()).unwrap_or(u64::MAX),
-        "with the network",
-    );
+    row("here", u64::try_from(here.as_micros()).unwrap_or(u64::MAX), "with the network");
     let usage = head.usage;
     let cpu = Duration::from_micros(usage.user_us.saturating_add(usage.system_us));
     let _ = writeln!(

@@ -21,9 +21,7 @@ pub enum BadUnit {
 
 /// Reads `30s`, `1.5s`, `500ms`, `2m`, `1h`, to the millisecond.
 pub fn parse_duration(text: &str, least: Duration, most: Duration) -> Result<Duration, BadUnit> {
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit_ms: u64 = match unit {
         "ms" => 1,
@@ -42,9 +40,7 @@ pub fn parse_duration(text: &str, least: Duration, most: Duration) -> Result<Dur
 
 /// Reads `65536`, `512K`, `512KiB`, `1.5M`, `4MiB`.
 pub fn parse_bytes(text: &str, most: u64) -> Result<u64, BadUnit> {
-    let split = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit_bytes: u64 = match unit {
         "" | "B" => 1,
@@ -111,18 +107,12 @@ mod tests {
             parse_duration(text, Duration::from_millis(1), Duration::from_secs(600))
                 .map(|duration| duration.as_millis())
         };
-        for (text, ms) in [
-            ("30s", 30_000),
-            ("1.5s", 1500),
-            ("500ms", 500),
-            ("2m", 120_000),
-            ("0.001s", 1),
-        ] {
+        for (text, ms) in
+            [("30s", 30_000), ("1.5s", 1500), ("500ms", 500), ("2m", 120_000), ("0.001s", 1)]
+        {
             assert_eq!(parse(text), Ok(ms), "{text}");
         }
-        for text in [
-            "", "30", "s", "-1s", "1.2345s", "1 s", "1e3s", "1.s", ".5s", "١s",
-        ] {
+        for text in ["", "30", "s", "-1s", "1.2345s", "1 s", "1e3s", "1.s", ".5s", "١s"] {
             assert_eq!(parse(text), Err(BadUnit::Duration), "{text}");
         }
         let range = BadUnit::DurationRange(Duration::from_millis(1), Duration::from_secs(600));
@@ -135,12 +125,8 @@ mod tests {
     #[test]
     fn sizes_are_read_in_powers_of_1024() {
         let parse = |text| parse_bytes(text, 16 * 1024 * 1024);
-        for (text, bytes) in [
-            ("0", 0),
-            ("65536", 65_536),
-            ("512K", 524_288),
-            ("1.5MiB", 1_572_864),
-        ] {
+        for (text, bytes) in [("0", 0), ("65536", 65_536), ("512K", 524_288), ("1.5MiB", 1_572_864)]
+        {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
         for text in ["", "K", "4MB", "4 M", "-1", "0x10"] {

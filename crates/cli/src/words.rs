@@ -70,18 +70,10 @@ pub fn outcome(head: &AnswerHead, shown: Shown) -> Option<String> {
             format!("out of memory (it used {peak}); {kept}")
         }
         Outcome::Refused { fault, reason } => {
-            format!(
-                "the program was not started: {}{}",
-                printable(reason),
-                blame(*fault)
-            )
+            format!("the program was not started: {}{}", printable(reason), blame(*fault))
         }
         Outcome::Lost { fault, reason } => {
-            format!(
-                "the machine was lost: {}; {kept}{}",
-                printable(reason),
-                blame(*fault)
-            )
+            format!("the machine was lost: {}; {kept}{}", printable(reason), blame(*fault))
         }
     };
     Some(line)
@@ -95,38 +87,24 @@ pub fn notes(head: &AnswerHead) -> Vec<String> {
         .map(|truncated| {
             let limits = head.limits;
             let (what, limit, option, most) = match truncated {
-                Truncated::Stdout => (
-                    "stdout was",
-                    limits.stdout_bytes,
-                    "--stdout-bytes",
-                    STREAM_BYTES_MAX,
-                ),
-                Truncated::Stderr => (
-                    "stderr was",
-                    limits.stderr_bytes,
-                    "--stderr-bytes",
-                    STREAM_BYTES_MAX,
-                ),
-                Truncated::Files => (
-                    "returned files were",
-                    limits.output_bytes,
-                    "--output-bytes",
-                    OUTPUT_BYTES_MAX,
-                ),
+                Truncated::Stdout => {
+                    ("stdout was", limits.stdout_bytes, "--stdout-bytes", STREAM_BYTES_MAX)
+                }
+                Truncated::Stderr => {
+                    ("stderr was", limits.stderr_bytes, "--stderr-bytes", STREAM_BYTES_MAX)
+                }
+                Truncated::Files => {
+                    ("returned files were", limits.output_bytes, "--output-bytes", OUTPUT_BYTES_MAX)
+                }
             };
             let limit = show_bytes(limit);
-            format!(
-                "{what} cut at {limit}; {option} allows up to {}",
-                show_bytes(most)
-            )
+            format!("{what} cut at {limit}; {option} allows up to {}", show_bytes(most))
         })
         .collect();
     let killed = head.usage.oom_kills;
     if killed > 0 && head.outcome != Outcome::OutOfMemory {
         let processes = if killed == 1 { "process" } else { "processes" };
-        lines.push(format!(
-            "the kernel ended {killed} {processes} of it for lack of memory"
-        ));
+        lines.push(format!("the kernel ended {killed} {processes} of it for lack of memory"));
     }
     lines.extend(head.notes.iter().map(|note| printable(note)));
     lines
@@ -143,10 +121,7 @@ pub fn not_kept(files: &[ReturnedFile]) -> Option<String> {
         count => (format!("{count} files"), "them"),
     };
     let names = names(files.iter().map(|file| file.path.as_str()));
-    Some(format!(
-        "{count} came back ({names}; {}); --out DIR keeps {them}",
-        show_bytes(bytes)
-    ))
+    Some(format!("{count} came back ({names}; {}); --out DIR keeps {them}", show_bytes(bytes)))
 }
 
 /// A few names and the number of the others.
@@ -162,9 +137,7 @@ pub fn names<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
 /// A problem as one or two lines: what, and what to do.
 pub fn problem(problem: &Problem, retry_after: Option<&str>) -> String {
     let kind = problem.type_uri.rsplit(':').next().unwrap_or_default();
-    let kind = ProblemKind::ALL
-        .into_iter()
-        .find(|each| each.as_str() == kind);
+    let kind = ProblemKind::ALL.into_iter().find(|each| each.as_str() == kind);
     let mut text = match problem.title.as_str() {
         "" => printable(&problem.detail),
         title => format!("{}: {}", printable(title), printable(&problem.detail)),
@@ -175,12 +148,10 @@ pub fn problem(problem: &Problem, retry_after: Option<&str>) -> String {
     let next = match kind {
         Some(ProblemKind::UnknownImage) => Some("`pe images` lists what there is".to_owned()),
         Some(ProblemKind::NoWorker) => Some("`pe wait-ready` waits for a worker".to_owned()),
-        _ if problem.retry => Some(
-            match retry_after.filter(|text| text.parse::<u32>().is_ok()) {
-                Some(seconds) => format!("the same may work again in {seconds} s"),
-                None => "the same may work when tried again".to_owned(),
-            },
-        ),
+        _ if problem.retry => Some(match retry_after.filter(|text| text.parse::<u32>().is_ok()) {
+            Some(seconds) => format!("the same may work again in {seconds} s"),
+            None => "the same may work when tried again".to_owned(),
+        }),
         _ if problem.fault == Fault::Us => Some("this is a fault of the server".to_owned()),
         _ => None,
     };
@@ -339,10 +310,7 @@ mod tests {
 
     #[test]
     fn a_hostile_text_cannot_drive_a_terminal() {
-        assert_eq!(
-            printable("a\u{1b}]0;x\u{7}\r\u{9b}"),
-            "a\\u{1b}]0;x\\u{7}\\r\\u{9b}"
-        );
+        assert_eq!(printable("a\u{1b}]0;x\u{7}\r\u{9b}"), "a\\u{1b}]0;x\\u{7}\\r\\u{9b}");
         assert_eq!(printable("cod\u{202e}gpj.exe"), "cod\\u{202e}gpj.exe");
         assert_eq!(printable("grüße 日本"), "grüße 日本");
     }

@@ -34,9 +34,7 @@ impl Arch {
 
     /// The architecture this program was built for, if it is one of ours.
     pub fn of_this_host() -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|arch| arch.as_str() == std::env::consts::ARCH)
+        Self::ALL.into_iter().find(|arch| arch.as_str() == std::env::consts::ARCH)
     }
 }
 

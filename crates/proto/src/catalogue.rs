@@ -88,12 +88,7 @@ impl Catalogue {
                 .images
                 .iter()
                 .filter(|image| name.is_none_or(|name| image.name == name))
-                .flat_map(|image| {
-                    image
-                        .platforms
-                        .iter()
-                        .map(move |platform| (image, platform))
-                })
+                .flat_map(|image| image.platforms.iter().map(move |platform| (image, platform)))
                 .find(|(_, platform)| platform.digest == digest && fits(platform));
         }
         let (name, tag) = match reference.split_once(':') {
@@ -102,11 +97,7 @@ impl Catalogue {
         };
         let tagged =
             |image: &&Image| tag.is_none_or(|tag| image.tags.iter().any(|each| each == tag));
-        let image = self
-            .images
-            .iter()
-            .filter(|image| image.name == name)
-            .find(tagged)?;
+        let image = self.images.iter().filter(|image| image.name == name).find(tagged)?;
         let platform = image.platforms.iter().find(fits)?;
         Some((image, platform))
     }
@@ -115,8 +106,8 @@ impl Catalogue {
 fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
         VERSION => Ok(VERSION),
-        other => Err(D::Error::custom(format_args!(
-            "expected catalogue version {VERSION}, got {other}"
-        ))),
+        other => {
+            Err(D::Error::custom(format_args!("expected catalogue version {VERSION}, got {other}")))
+        }
     }
 }

@@ -59,10 +59,7 @@ pub enum BadMessage {
 pub const LIMIT: usize = 1024 * 1024;
 
 fn config() -> Configuration<LittleEndian, Fixint, Limit<LIMIT>> {
-    bincode::config::standard()
-        .with_little_endian()
-        .with_fixed_int_encoding()
-        .with_limit::<LIMIT>()
+    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit::<LIMIT>()
 }
 
 /// Appends a message to a buffer.
@@ -104,17 +101,11 @@ pub fn frame_len<M: Message>(bytes: &[u8]) -> Result<usize, BadMessage> {
     };
     let found = [m0, m1, m2, m3];
     if found != M::MAGIC {
-        return Err(BadMessage::Magic {
-            expected: M::MAGIC,
-            found,
-        });
+        return Err(BadMessage::Magic { expected: M::MAGIC, found });
     }
     let found = u16::from_le_bytes([v0, v1]);
     if found != M::VERSION {
-        return Err(BadMessage::Version {
-            expected: M::VERSION,
-            found,
-        });
+        return Err(BadMessage::Version { expected: M::VERSION, found });
     }
     if [z0, z1] != [0, 0] {
         return Err(BadMessage::Malformed);

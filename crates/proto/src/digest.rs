@@ -23,12 +23,10 @@ impl Digest {
     /// The 64 lower-case hexadecimal digits, with no prefix.
     pub fn hex(&self) -> String {
         use std::fmt::Write as _;
-        self.0
-            .iter()
-            .fold(String::with_capacity(64), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 
@@ -99,11 +97,7 @@ impl JobDigester {
         let mut sha = Sha256::new();
         sha.update(b"PEJOB\0\0\x01");
         let canonical = spec.canonical();
-        sha.update(
-            u32::try_from(canonical.len())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
+        sha.update(u32::try_from(canonical.len()).unwrap_or(u32::MAX).to_le_bytes());
         sha.update(canonical);
         Self(sha)
     }

@@ -67,10 +67,7 @@ pub struct BadSpec {
 
 impl BadSpec {
     fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            problem: problem.into(),
-        }
+        Self { field: field.into(), problem: problem.into() }
     }
 }
 
@@ -82,10 +79,7 @@ impl JobSpec {
     /// The first field that is wrong.
     pub fn check(&self) -> Result<(), BadSpec> {
         if self.args.is_empty() {
-            return Err(BadSpec::new(
-                "/args",
-                "nothing to run: neither image nor job names one",
-            ));
+            return Err(BadSpec::new("/args", "nothing to run: neither image nor job names one"));
         }
         check_list("/args", &self.args)?;
         check_list("/env", &self.env)?;
@@ -99,16 +93,10 @@ impl JobSpec {
             return Err(BadSpec::new("/env", "names must be sorted and unique"));
         }
         if !self.cwd.starts_with('/') || self.cwd.len() > PATH_BYTES_MAX || has_nul(&self.cwd) {
-            return Err(BadSpec::new(
-                "/cwd",
-                "expected an absolute path without NUL",
-            ));
+            return Err(BadSpec::new("/cwd", "expected an absolute path without NUL"));
         }
         if self.user.len() > ARG_BYTES_MAX.min(256) || has_nul(&self.user) {
-            return Err(BadSpec::new(
-                "/user",
-                "expected at most 256 bytes without NUL",
-            ));
+            return Err(BadSpec::new("/user", "expected at most 256 bytes without NUL"));
         }
         if self.outputs.len() > OUTPUT_PATTERNS_MAX {
             let most = format!("at most {OUTPUT_PATTERNS_MAX} patterns");
@@ -139,12 +127,7 @@ impl JobSpec {
         put_text(&mut out, &self.cwd);
         put_text(&mut out, &self.user);
         put_list(&mut out, &self.outputs);
-        let JobLimits {
-            wall_ms,
-            output_bytes,
-            stdout_bytes,
-            stderr_bytes,
-        } = self.limits;
+        let JobLimits { wall_ms, output_bytes, stdout_bytes, stderr_bytes } = self.limits;
         for number in [wall_ms, output_bytes, stdout_bytes, stderr_bytes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -180,10 +163,7 @@ fn check_list(field: &str, items: &[String]) -> Result<(), BadSpec> {
     }
     for (index, item) in items.iter().enumerate() {
         if has_nul(item) {
-            return Err(BadSpec::new(
-                format!("{field}/{index}"),
-                "a NUL byte cannot be passed on",
-            ));
+            return Err(BadSpec::new(format!("{field}/{index}"), "a NUL byte cannot be passed on"));
         }
         if item.len() > ARG_BYTES_MAX {
             let most = format!("at most {ARG_BYTES_MAX} bytes, got {}", item.len());

@@ -187,8 +187,7 @@ impl ResultMeta {
     pub fn bounded(mut self) -> Self {
         let parts = [Truncated::Stdout, Truncated::Stderr, Truncated::Files];
         let said = std::mem::take(&mut self.truncated);
-        self.truncated
-            .extend(parts.into_iter().filter(|part| said.contains(part)));
+        self.truncated.extend(parts.into_iter().filter(|part| said.contains(part)));
         self.notes.truncate(NOTES_MAX);
         for note in &mut self.notes {
             cut(note, NOTE_BYTES_MAX);

@@ -81,6 +81,5 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 
 /// Whether `path` lies below `directory`.
 pub fn is_below(path: &str, directory: &str) -> bool {
-    path.strip_prefix(directory)
-        .is_some_and(|rest| rest.starts_with('/'))
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }

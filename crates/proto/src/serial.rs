@@ -57,10 +57,7 @@ fn read(line: &[u8]) -> Signal {
         READY => Signal::Ready,
         DONE => Signal::Done,
         FAULT => Signal::Fault(String::new()),
-        other => match other
-            .strip_prefix(FAULT)
-            .and_then(|rest| rest.strip_prefix(' '))
-        {
+        other => match other.strip_prefix(FAULT).and_then(|rest| rest.strip_prefix(' ')) {
             Some(reason) => Signal::Fault(reason.trim().to_owned()),
             None => Signal::Noise(text.into_owned()),
         },

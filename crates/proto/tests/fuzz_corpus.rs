@@ -2,10 +2,7 @@
 //! exercises every target and every input that ever found a defect.
 
 #[path = "../fuzz/src/lib.rs"]
-#[allow(
-    unreachable_pub,
-    reason = "the file is the library of the fuzz crate too"
-)]
+#[allow(unreachable_pub, reason = "the file is the library of the fuzz crate too")]
 mod targets;
 
 use std::collections::BTreeSet;
@@ -29,10 +26,7 @@ fn every_input_of_the_corpus_keeps_the_promises_of_its_target() {
     for (target, accepts) in targets::TARGETS {
         let folder = corpus().join(target);
         let names = names_in(&folder);
-        assert!(
-            !names.is_empty(),
-            "no corpus for {target}: run `cargo xtask seeds`"
-        );
+        assert!(!names.is_empty(), "no corpus for {target}: run `cargo xtask seeds`");
         for name in names {
             accepts(&fs::read(folder.join(name)).unwrap());
         }
@@ -41,15 +35,11 @@ fn every_input_of_the_corpus_keeps_the_promises_of_its_target() {
 
 #[test]
 fn corpus_and_fuzz_crate_know_the_same_targets() {
-    let expected: BTreeSet<String> = targets::TARGETS
-        .iter()
-        .map(|(name, _)| (*name).to_owned())
-        .collect();
+    let expected: BTreeSet<String> =
+        targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names_in(&corpus()), expected);
     let sources = names_in(&corpus().with_file_name("fuzz_targets"));
-    let sources = sources
-        .into_iter()
-        .map(|name| name.trim_end_matches(".rs").to_owned());
+    let sources = sources.into_iter().map(|name| name.trim_end_matches(".rs").to_owned());
     assert_eq!(sources.collect::<BTreeSet<_>>(), expected);
 }
 
@@ -58,18 +48,11 @@ fn corpus_and_fuzz_crate_know_the_same_targets() {
 fn every_golden_vector_is_a_seed() {
     let vectors = corpus().with_file_name("../vectors");
     for name in names_in(&vectors) {
-        let Some((target, _)) = name.split_once('-') else {
-            panic!("{name} names no message")
-        };
+        let Some((target, _)) = name.split_once('-') else { panic!("{name} names no message") };
         if targets::TARGETS.iter().any(|(known, _)| *known == target) {
-            let stem = name
-                .rsplit_once('.')
-                .map_or(name.as_str(), |(stem, _)| stem);
+            let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
             let seed = corpus().join(target).join(stem);
-            assert!(
-                seed.exists(),
-                "{name} is no seed yet: run `cargo xtask seeds`"
-            );
+            assert!(seed.exists(), "{name} is no seed yet: run `cargo xtask seeds`");
         }
     }
 }

@@ -33,10 +33,7 @@ impl Job {
             stdin: None,
             files: BTreeMap::new(),
             outputs: Vec::new(),
-            limits: LimitsRequest {
-                wall_ms: Some(WALL_MS),
-                ..LimitsRequest::default()
-            },
+            limits: LimitsRequest { wall_ms: Some(WALL_MS), ..LimitsRequest::default() },
             requires: Default::default(),
             cache: pe_proto::api::CachePolicy::Off,
         })
@@ -50,10 +47,7 @@ impl Job {
     /// Adds an input file.
     #[must_use]
     pub fn file(mut self, path: &str, bytes: &[u8]) -> Self {
-        let content = FileContent::File {
-            content: Content::from_bytes(bytes),
-            executable: false,
-        };
+        let content = FileContent::File { content: Content::from_bytes(bytes), executable: false };
         self.0.files.insert(path.to_owned(), content);
         self
     }
@@ -61,10 +55,7 @@ impl Job {
     /// Adds an input file that may be executed.
     #[must_use]
     pub fn executable(mut self, path: &str, bytes: &[u8]) -> Self {
-        let content = FileContent::File {
-            content: Content::from_bytes(bytes),
-            executable: true,
-        };
+        let content = FileContent::File { content: Content::from_bytes(bytes), executable: true };
         self.0.files.insert(path.to_owned(), content);
         self
     }
@@ -110,9 +101,7 @@ pub enum Reply {
 impl Client {
     /// A client of the load balancer on this port of loopback.
     pub fn new(port: u16) -> Self {
-        Self {
-            url: format!("http://127.0.0.1:{port}"),
-        }
+        Self { url: format!("http://127.0.0.1:{port}") }
     }
 
     /// Runs a job to its answer.
@@ -150,29 +139,14 @@ impl Client {
     pub fn status(&self, path: &str) -> anyhow::Result<u16> {
         let url = format!("{}{path}", self.url);
         let out = Command::new("curl")
-            .args([
-                "-sS",
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_code}",
-                "--max-time",
-                "60",
-                &url,
-            ])
+            .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "60", &url])
             .output()?;
         Ok(String::from_utf8_lossy(&out.stdout).trim().parse()?)
     }
 
     fn curl_post(&self, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut child = Command::new("curl")
-            .args([
-                "-sS",
-                "--max-time",
-                "300",
-                "-H",
-                "content-type: application/json",
-            ])
+            .args(["-sS", "--max-time", "300", "-H", "content-type: application/json"])
             .args(["-H", "expect:", "--data-binary", "@-"])
             .arg(format!("{}/api/v1/run", self.url))
             .stdin(Stdio::piped())
@@ -184,11 +158,7 @@ impl Client {
             stdin.write_all(body)?;
         }
         let out = child.wait_with_output()?;
-        anyhow::ensure!(
-            out.status.success(),
-            "curl: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
+        anyhow::ensure!(out.status.success(), "curl: {}", String::from_utf8_lossy(&out.stderr));
         Ok(out.stdout)
     }
 }
@@ -198,14 +168,8 @@ impl Client {
 /// # Errors
 /// No connection, or a status that is not a success.
 pub fn get(url: &str) -> anyhow::Result<String> {
-    let out = Command::new("curl")
-        .args(["-sSf", "--max-time", "30", url])
-        .output()?;
-    anyhow::ensure!(
-        out.status.success(),
-        "GET {url}: {}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    let out = Command::new("curl").args(["-sSf", "--max-time", "30", url]).output()?;
+    anyhow::ensure!(out.status.success(), "GET {url}: {}", String::from_utf8_lossy(&out.stderr));
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
@@ -231,10 +195,7 @@ pub fn stdout_text(answer: &Answer) -> anyhow::Result<String> {
 /// It did not come back.
 pub fn file(answer: &Answer, path: &str) -> anyhow::Result<Vec<u8>> {
     let names: Vec<&String> = answer.files.keys().collect();
-    let file = answer
-        .files
-        .get(path)
-        .with_context(|| format!("no `{path}` among {names:?}"))?;
+    let file = answer.files.get(path).with_context(|| format!("no `{path}` among {names:?}"))?;
     let content: Content = match file.content.clone() {
         FileBytes::Text(text) => Content::Text(text),
         FileBytes::Base64(base64) => Content::Base64 { base64 },

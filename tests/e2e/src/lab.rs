@@ -59,19 +59,11 @@ impl Lab {
         ];
         let lb = Daemon::start(&paths::binary("pe-lb")?, &args, dir.path().join("lb.log"))?;
         let client = Client::new(port);
-        wait::until(
-            "the load balancer to listen",
-            Duration::from_secs(20),
-            || (client.status("/healthz").ok()? == 200).then_some(()),
-        )
-        .map_err(|error| error.context(lb.log()))?;
-        Ok(Self {
-            workers: Vec::new(),
-            lb,
-            client,
-            lb_worker_port,
-            dir,
+        wait::until("the load balancer to listen", Duration::from_secs(20), || {
+            (client.status("/healthz").ok()? == 200).then_some(())
         })
+        .map_err(|error| error.context(lb.log()))?;
+        Ok(Self { workers: Vec::new(), lb, client, lb_worker_port, dir })
     }
 
     /// Starts a load balancer and workers with so many slots each, and waits until all VMs are
@@ -126,11 +118,7 @@ impl Lab {
         ];
         let log = self.dir.path().join(format!("{name}.log"));
         let daemon = Daemon::start(&paths::binary("pe-worker")?, &args, log)?;
-        self.workers.push(Worker {
-            daemon,
-            name: name.to_owned(),
-            metrics_port,
-        });
+        self.workers.push(Worker { daemon, name: name.to_owned(), metrics_port });
         Ok(())
     }
 
@@ -139,9 +127,7 @@ impl Lab {
     /// # Errors
     /// There is none.
     pub fn worker(&self) -> anyhow::Result<&Worker> {
-        self.workers
-            .first()
-            .ok_or_else(|| anyhow::anyhow!("the lab has no worker"))
+        self.workers.first().ok_or_else(|| anyhow::anyhow!("the lab has no worker"))
     }
 
     /// A directory of the lab's own.
@@ -153,11 +139,7 @@ impl Lab {
     pub fn logs(&self) -> String {
         let mut text = format!("==== lb ====\n{}", tail(&self.lb.log()));
         for worker in &self.workers {
-            text.push_str(&format!(
-                "==== {} ====\n{}",
-                worker.name,
-                tail(&worker.daemon.log())
-            ));
+            text.push_str(&format!("==== {} ====\n{}", worker.name, tail(&worker.daemon.log())));
         }
         text
     }
@@ -167,10 +149,7 @@ impl Worker {
     /// Process ids of its VMs.
     pub fn vms(&self) -> Vec<u32> {
         let is_vm = |pid: &u32| procfs::name(*pid).starts_with("qemu-system");
-        procfs::children(self.daemon.pid())
-            .into_iter()
-            .filter(is_vm)
-            .collect()
+        procfs::children(self.daemon.pid()).into_iter().filter(is_vm).collect()
     }
 
     /// Waits until so many of its VMs are ready.
@@ -180,7 +159,7 @@ impl Worker {
     pub fn wait_ready(&self, slots: u32) -> anyhow::Result<()> {
         let ready = || {
             let metrics = client::get(&format!("http://127.0.0.1:{}/metrics", self.metrics_port));
-            let value = metric(&metrics.ok()?, "pe_worker_pool_slots{state=\"ready\"}")?;
+            let value = metric(&metrics.ok()?, "pe_worker_slots{state=\"ready\"}")?;
             (value >= f64::from(slots)).then_some(())
         };
         wait::until("all VMs of a worker to be ready", START, ready)
@@ -196,11 +175,7 @@ pub fn metric(text: &str, series: &str) -> Option<f64> {
 
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines
-        .iter()
-        .skip(lines.len().saturating_sub(60))
-        .map(|line| format!("{line}\n"))
-        .collect()
+    lines.iter().skip(lines.len().saturating_sub(60)).map(|line| format!("{line}\n")).collect()
 }
 
 fn free_port() -> anyhow::Result<u16> {

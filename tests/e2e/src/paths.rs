@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Root of the repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap_or_default()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap_or_default()
 }
 
 /// One of our release binaries.
@@ -35,10 +32,6 @@ pub fn vm_assets() -> anyhow::Result<PathBuf> {
 }
 
 fn existing(path: PathBuf) -> anyhow::Result<PathBuf> {
-    anyhow::ensure!(
-        path.exists(),
-        "{} is not there: run `make assets`",
-        path.display()
-    );
+    anyhow::ensure!(path.exists(), "{} is not there: run `make assets`", path.display());
     Ok(path)
 }

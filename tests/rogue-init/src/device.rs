@@ -15,11 +15,7 @@ impl IoDevice {
     pub(crate) fn find() -> anyhow::Result<Self> {
         for entry in fs::read_dir("/sys/block")?.flatten() {
             let sectors = fs::read_to_string(entry.path().join("size")).unwrap_or_default();
-            if sectors
-                .trim()
-                .parse::<u64>()
-                .is_ok_and(|sectors| sectors * 512 == IO_FILE_BYTES)
-            {
+            if sectors.trim().parse::<u64>().is_ok_and(|sectors| sectors * 512 == IO_FILE_BYTES) {
                 let device = OpenOptions::new()
                     .read(true)
                     .write(true)
@@ -43,10 +39,7 @@ impl IoDevice {
         let len = bytes.len().next_multiple_of(PAGE);
         let mut space = vec![0; len + PAGE];
         let pages = aligned(&mut space, len)?;
-        pages
-            .get_mut(..bytes.len())
-            .context("room")?
-            .copy_from_slice(bytes);
+        pages.get_mut(..bytes.len()).context("room")?.copy_from_slice(bytes);
         self.0.write_all_at(pages, offset)?;
         Ok(())
     }
@@ -54,7 +47,5 @@ impl IoDevice {
 
 fn aligned(space: &mut [u8], len: usize) -> anyhow::Result<&mut [u8]> {
     let start = space.as_ptr().align_offset(PAGE);
-    space
-        .get_mut(start..start + len)
-        .context("aligning a buffer")
+    space.get_mut(start..start + len).context("aligning a buffer")
 }

@@ -56,20 +56,14 @@ pub(crate) fn tell(
             serial.write_all(DONE)?;
         }
         "huge-lengths" => {
-            let huge = ResultHeader {
-                meta: 0..u64::MAX,
-                archive: u64::MAX - 8..u64::MAX,
-            };
+            let huge = ResultHeader { meta: 0..u64::MAX, archive: u64::MAX - 8..u64::MAX };
             device.write(result_header, &huge.encode(&header.nonce))?;
             serial.write_all(DONE)?;
         }
         "escaping-names" => {
             let mut bytes = archive.clone();
             // Same length, but the entry is now called `../out`.
-            let at = bytes
-                .windows(6)
-                .position(|window| window == b"stdout")
-                .unwrap_or(0);
+            let at = bytes.windows(6).position(|window| window == b"stdout").unwrap_or(0);
             bytes.splice(at..at + 6, *b"../out");
             write_answer(device, &area, &meta, &bytes)?;
             device.write(result_header, &answer.encode(&header.nonce))?;
@@ -77,10 +71,8 @@ pub(crate) fn tell(
         }
         "cut-archive" => {
             write_answer(device, &area, &meta, &archive)?;
-            let cut = ResultHeader {
-                archive: answer.archive.start..answer.archive.end - 3,
-                ..answer
-            };
+            let cut =
+                ResultHeader { archive: answer.archive.start..answer.archive.end - 3, ..answer };
             device.write(result_header, &cut.encode(&header.nonce))?;
             serial.write_all(DONE)?;
         }
@@ -105,15 +97,8 @@ pub(crate) fn tell(
 fn journal(header: &InHeader, device: &IoDevice) -> anyhow::Result<()> {
     let text = b"so far";
     device.write(header.plan.stdout_journal().start, text)?;
-    let lengths = JournalHeader {
-        stdout_len: text.len() as u64,
-        stderr_len: 0,
-        started: true,
-    };
-    device.write(
-        header.plan.journal_header().start,
-        &lengths.encode(&header.nonce),
-    )
+    let lengths = JournalHeader { stdout_len: text.len() as u64, stderr_len: 0, started: true };
+    device.write(header.plan.journal_header().start, &lengths.encode(&header.nonce))
 }
 
 fn write_answer(

@@ -17,13 +17,7 @@ use pe_proto::io_file::InHeader;
 
 fn main() -> anyhow::Result<()> {
     for (kind, target) in [("devtmpfs", "/dev"), ("sysfs", "/sys")] {
-        mount(
-            None::<&str>,
-            target,
-            Some(kind),
-            MsFlags::empty(),
-            None::<&str>,
-        )?;
+        mount(None::<&str>, target, Some(kind), MsFlags::empty(), None::<&str>)?;
     }
     for module in fs::read_to_string("/modules/modules.list")?.lines() {
         let file = File::open(format!("/modules/{module}"))?;

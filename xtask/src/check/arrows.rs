@@ -43,10 +43,7 @@ fn check_package(package: &Package, manifest: &str) -> Vec<Problem> {
         );
         return vec![Problem::new(&package.manifest, 1, what)];
     };
-    let ours = package
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.is_ours);
+    let ours = package.dependencies.iter().filter(|dependency| dependency.is_ours);
     let forbidden = ours.filter(|dependency| !allowed.contains(&dependency.name.as_str()));
     forbidden
         .map(|dependency| {
@@ -69,10 +66,7 @@ fn line_of(manifest: &str, dependency: &str) -> usize {
         let rest = line.trim_start().strip_prefix(dependency);
         rest.is_some_and(|rest| rest.starts_with([' ', '.', '=']))
     };
-    manifest
-        .lines()
-        .position(begins)
-        .map_or(1, |index| index + 1)
+    manifest.lines().position(begins).map_or(1, |index| index + 1)
 }
 
 #[cfg(test)]
@@ -81,35 +75,19 @@ mod tests {
     use crate::packages::{Dependency, Package};
 
     fn problems(name: &str, ours: &[&str]) -> Vec<String> {
-        let dependency = |name: &&str| Dependency {
-            name: (*name).to_owned(),
-            is_ours: true,
-        };
+        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), is_ours: true };
         let mut dependencies: Vec<Dependency> = ours.iter().map(dependency).collect();
-        dependencies.push(Dependency {
-            name: "pe-lb".to_owned(),
-            is_ours: false,
-        });
+        dependencies.push(Dependency { name: "pe-lb".to_owned(), is_ours: false });
         let manifest = "crates/x/Cargo.toml".to_owned();
-        let package = Package {
-            name: name.to_owned(),
-            manifest,
-            dependencies,
-        };
+        let package = Package { name: name.to_owned(), manifest, dependencies };
         let text = "[dependencies]\nhttp = 1\npe-worker.workspace = true\n";
-        check_package(&package, text)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check_package(&package, text).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn arrows_point_to_proto_only() {
         assert_eq!(problems("pe-lb", &["pe-proto"]), [""; 0]);
-        assert_eq!(
-            problems("pe-e2e", &["pe-proto", "pe-lb", "pe-worker"]),
-            [""; 0]
-        );
+        assert_eq!(problems("pe-e2e", &["pe-proto", "pe-lb", "pe-worker"]), [""; 0]);
         assert_eq!(
             problems("pe-lb", &["pe-proto", "pe-worker"]),
             [

@@ -60,25 +60,13 @@ fn sections(page: &str) -> Vec<Section> {
         .filter(|(_, line)| line.starts_with("| field |"))
         .map(|(line, _)| line)
         .collect();
-    let next = headings
-        .iter()
-        .skip(1)
-        .map(|heading| heading.line)
-        .chain([usize::MAX]);
+    let next = headings.iter().skip(1).map(|heading| heading.line).chain([usize::MAX]);
     let numbered = headings.iter().zip(next).filter_map(|(heading, next)| {
         let number = leading_number(&heading.text)?;
-        let defines_message = tables
-            .iter()
-            .any(|line| (heading.line..next).contains(line));
-        Some(Section {
-            line: heading.line,
-            number,
-            defines_message,
-        })
+        let defines_message = tables.iter().any(|line| (heading.line..next).contains(line));
+        Some(Section { line: heading.line, number, defines_message })
     });
-    numbered
-        .filter(|section| section.number.split('.').count() <= 2)
-        .collect()
+    numbered.filter(|section| section.number.split('.').count() <= 2).collect()
 }
 
 /// All citations in a source, with their lines.
@@ -95,9 +83,7 @@ fn citations(source: &str) -> Vec<(usize, String)> {
 
 /// `6.2` of `6.2 Ready`, `6` of `6. The link`.
 fn leading_number(text: &str) -> Option<String> {
-    let end = text
-        .find(|char: char| !char.is_ascii_digit() && char != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     let number = text.get(..end)?.trim_end_matches('.');
     (!number.is_empty() && !number.starts_with('.')).then(|| number.to_owned())
 }
@@ -111,14 +97,8 @@ mod tests {
         ## 2. Archive\n| field |\n```\n## 3. not a section\n| field |\n```\n";
 
     fn problems(code: &str) -> Vec<String> {
-        let source = Source {
-            path: "a.rs".to_owned(),
-            text: code.to_owned(),
-        };
-        check_page(PAGE, &[source])
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let source = Source { path: "a.rs".to_owned(), text: code.to_owned() };
+        check_page(PAGE, &[source]).iter().map(ToString::to_string).collect()
     }
 
     // Put together at run time: this file is checked too.
@@ -128,10 +108,7 @@ mod tests {
 
     #[test]
     fn every_message_must_be_cited_and_every_citation_must_hold() {
-        assert_eq!(
-            problems(&[cite("1.2"), cite("2"), cite("1.1")].join("\n")),
-            [""; 0]
-        );
+        assert_eq!(problems(&[cite("1.2"), cite("2"), cite("1.1")].join("\n")), [""; 0]);
         let found = problems(&[cite("2"), cite("3"), cite("1.9")].join("\n"));
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].starts_with("a.rs:2: docs/protocol.md has no section 3"));
@@ -142,10 +119,7 @@ mod tests {
     #[test]
     fn citations_are_found_with_their_lines() {
         let code = format!("{} and {}.\n\n{}", cite("6.1"), cite("6."), cite("x"));
-        assert_eq!(
-            citations(&code),
-            [(1, "6.1".to_owned()), (1, "6".to_owned())]
-        );
+        assert_eq!(citations(&code), [(1, "6.1".to_owned()), (1, "6".to_owned())]);
     }
 
     #[test]

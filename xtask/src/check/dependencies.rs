@@ -21,25 +21,15 @@ pub(super) fn check(repo: &Repo, packages: &[Package]) -> Vec<Problem> {
             "the page is missing: one line per dependency, and why",
         )];
     };
-    let manifest = repo
-        .read(MANIFEST)
-        .map(|source| source.text)
-        .unwrap_or_default();
+    let manifest = repo.read(MANIFEST).map(|source| source.text).unwrap_or_default();
     check_page(&page.text, &manifest, packages)
 }
 
 fn check_page(page: &str, manifest: &str, packages: &[Package]) -> Vec<Problem> {
     let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for package in packages {
-        for dependency in package
-            .dependencies
-            .iter()
-            .filter(|dependency| !dependency.is_ours)
-        {
-            users
-                .entry(&dependency.name)
-                .or_default()
-                .push(&package.name);
+        for dependency in package.dependencies.iter().filter(|dependency| !dependency.is_ours) {
+            users.entry(&dependency.name).or_default().push(&package.name);
         }
     }
     let stated = workspace_dependencies(manifest);
@@ -47,10 +37,7 @@ fn check_page(page: &str, manifest: &str, packages: &[Package]) -> Vec<Problem> 
     for (name, mut users) in users {
         users.dedup();
         let users = users.join(", ");
-        let line = stated
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map(|(line, _)| *line);
+        let line = stated.iter().find(|(_, known)| *known == name).map(|(line, _)| *line);
         if line.is_none() {
             let what = format!(
                 "`{name}` (used by {users}) has no version here: state it in [workspace.dependencies]"
@@ -114,10 +101,7 @@ mod tests {
 
     #[test]
     fn what_is_used_must_have_a_version_and_a_line() {
-        let dependency = |name: &str, is_ours| Dependency {
-            name: name.to_owned(),
-            is_ours,
-        };
+        let dependency = |name: &str, is_ours| Dependency { name: name.to_owned(), is_ours };
         let package = Package {
             name: "pe-lb".to_owned(),
             manifest: "crates/lb/Cargo.toml".to_owned(),

@@ -33,18 +33,12 @@ fn check_source(source: &Source) -> Vec<Problem> {
     let code = code_only(&source.text);
     if source.name() != "sys.rs" {
         for line in lines_with(&code, |line| has_word(line, "unsafe")) {
-            found(
-                line,
-                "unsafe code lives in a sys.rs, one syscall a function".to_owned(),
-            );
+            found(line, "unsafe code lives in a sys.rs, one syscall a function".to_owned());
         }
     }
     if is_core(&source.path) {
         for line in lines_with(&code, |line| has_word(line, "tokio")) {
-            found(
-                line,
-                "a core knows no tokio: take `now` and events as arguments".to_owned(),
-            );
+            found(line, "a core knows no tokio: take `now` and events as arguments".to_owned());
         }
         for (line, module) in impure_paths(&code) {
             let what = format!("a core does no I/O: move the use of std::{module} to the shell");
@@ -62,10 +56,7 @@ fn is_in_src(path: &str) -> bool {
 /// Whether a file is a crate's core, or below it.
 fn is_core(path: &str) -> bool {
     let names: Vec<&str> = path.split('/').collect();
-    matches!(
-        names.as_slice(),
-        ["crates", _, "src", "core.rs"] | ["crates", _, "src", "core", ..]
-    )
+    matches!(names.as_slice(), ["crates", _, "src", "core.rs"] | ["crates", _, "src", "core", ..])
 }
 
 fn lines_with(code: &str, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
@@ -85,10 +76,7 @@ fn impure_paths(code: &str) -> Vec<(usize, &'static str)> {
         let rest = code.get(at + "std::".len()..).unwrap_or_default();
         for name in first_names(rest) {
             found.extend(
-                IMPURE
-                    .into_iter()
-                    .filter(|module| *module == name)
-                    .map(|name| (line, name)),
+                IMPURE.into_iter().filter(|module| *module == name).map(|name| (line, name)),
             );
         }
     }
@@ -111,9 +99,7 @@ fn first_names(rest: &str) -> Vec<&str> {
             _ => {}
         }
         if depth == 0 || (depth == 1 && char == ',') {
-            names.push(first_name(
-                group.get(begin..at).unwrap_or_default().trim_start(),
-            ));
+            names.push(first_name(group.get(begin..at).unwrap_or_default().trim_start()));
             begin = at + 1;
         }
         if depth == 0 {
@@ -125,8 +111,7 @@ fn first_names(rest: &str) -> Vec<&str> {
 
 fn first_name(text: &str) -> &str {
     let is_end = |char: char| !char.is_alphanumeric() && char != '_';
-    text.get(..text.find(is_end).unwrap_or(text.len()))
-        .unwrap_or_default()
+    text.get(..text.find(is_end).unwrap_or(text.len())).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -135,22 +120,13 @@ mod tests {
     use crate::repo::Source;
 
     fn problems(path: &str, text: &str) -> Vec<(usize, String)> {
-        let source = Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        };
+        let source = Source { path: path.to_owned(), text: text.to_owned() };
         let found = check_source(&source);
-        found
-            .into_iter()
-            .map(|problem| (problem.line, problem.what))
-            .collect()
+        found.into_iter().map(|problem| (problem.line, problem.what)).collect()
     }
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
-        problems(path, text)
-            .into_iter()
-            .map(|(line, _)| line)
-            .collect()
+        problems(path, text).into_iter().map(|(line, _)| line).collect()
     }
 
     #[test]
@@ -159,28 +135,16 @@ mod tests {
         assert_eq!(lines(core, "use tokio::time::Instant;"), [1]);
         assert_eq!(lines(core, "\nuse std::fs::File;"), [2]);
         assert_eq!(
-            lines(
-                core,
-                "use std::{\n  collections::{BTreeMap, fs},\n  net::IpAddr,\n};"
-            ),
+            lines(core, "use std::{\n  collections::{BTreeMap, fs},\n  net::IpAddr,\n};"),
             [1]
         );
         assert_eq!(lines(core, "fn a() { std::process::abort() }"), [1]);
         assert_eq!(
-            lines(
-                core,
-                "use std::{time::Duration, fmt}; use nix_std::fs; // tokio"
-            ),
+            lines(core, "use std::{time::Duration, fmt}; use nix_std::fs; // tokio"),
             [0; 0]
         );
-        assert_eq!(
-            lines("crates/lb/src/core.rs", "use tokio::sync::mpsc;"),
-            [1]
-        );
-        assert_eq!(
-            lines("crates/lb/src/driver.rs", "use tokio::sync::mpsc;"),
-            [0; 0]
-        );
+        assert_eq!(lines("crates/lb/src/core.rs", "use tokio::sync::mpsc;"), [1]);
+        assert_eq!(lines("crates/lb/src/driver.rs", "use tokio::sync::mpsc;"), [0; 0]);
     }
 
     #[test]
@@ -194,11 +158,7 @@ mod tests {
 
     #[test]
     fn files_are_named_as_modules_and_not_long() {
-        assert!(
-            problems("xtask/src/a/mod.rs", "")[0]
-                .1
-                .contains("no mod.rs")
-        );
+        assert!(problems("xtask/src/a/mod.rs", "")[0].1.contains("no mod.rs"));
         assert_eq!(lines("crates/lb/src/a.rs", &"\n".repeat(600)), [0; 0]);
         assert_eq!(lines("crates/lb/src/a.rs", &"\n".repeat(601)), [601]);
         assert_eq!(lines("crates/lb/tests/a.rs", &"\n".repeat(601)), [0; 0]);

@@ -60,11 +60,7 @@ fn resolve(page: &str, target: &str) -> Option<String> {
             name => names.push(name),
         }
     }
-    Some(
-        names
-            .iter()
-            .fold(String::new(), |path, name| join(&path, name)),
-    )
+    Some(names.iter().fold(String::new(), |path, name| join(&path, name)))
 }
 
 #[cfg(test)]
@@ -76,10 +72,7 @@ mod tests {
     #[test]
     fn targets_are_relative_to_their_page() {
         assert_eq!(resolve("docs/a.md", "b.md").as_deref(), Some("docs/b.md"));
-        assert_eq!(
-            resolve("docs/x/a.md", "../b.md").as_deref(),
-            Some("docs/b.md")
-        );
+        assert_eq!(resolve("docs/x/a.md", "../b.md").as_deref(), Some("docs/b.md"));
         assert_eq!(resolve("a.md", "./docs/").as_deref(), Some("docs"));
         assert_eq!(resolve("a.md", "../b.md"), None);
     }
@@ -95,20 +88,11 @@ mod tests {
     #[test]
     fn files_and_anchors_must_be_there() {
         let repo = Repo::at(Path::new(env!("CARGO_MANIFEST_DIR")));
-        let page = |path: &str| Source {
-            path: path.to_owned(),
-            text: "# Some head\n".to_owned(),
-        };
+        let page = |path: &str| Source { path: path.to_owned(), text: "# Some head\n".to_owned() };
         let pages = [page("src/a.md"), page("Cargo.toml")];
         let check = |target: &str| broken(&repo, &pages, &pages[0], target);
         // An anchor of a file that is no page is not looked at.
-        for good in [
-            "main.rs",
-            "../Cargo.toml#some-head",
-            "main.rs#L3",
-            ".",
-            "check/",
-        ] {
+        for good in ["main.rs", "../Cargo.toml#some-head", "main.rs#L3", ".", "check/"] {
             assert_eq!(check(good), None, "{good}");
         }
         assert!(check("none.rs").is_some_and(|what| what.contains("there is no src/none.rs")));

@@ -21,10 +21,7 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) fn new(parts: impl IntoIterator<Item = Bytes>, progress: Arc<Progress>) -> Self {
-        Self {
-            parts: parts.into_iter().filter(|part| !part.is_empty()).collect(),
-            progress,
-        }
+        Self { parts: parts.into_iter().filter(|part| !part.is_empty()).collect(), progress }
     }
 
     pub(super) fn empty() -> Self {

@@ -40,9 +40,7 @@ impl Reply {
         while let Some(frame) = body.frame().await {
             if let Ok(piece) = frame?.into_data() {
                 let left = bytes_max.saturating_sub(reply.body.len());
-                reply
-                    .body
-                    .extend_from_slice(piece.get(..left).unwrap_or(&piece));
+                reply.body.extend_from_slice(piece.get(..left).unwrap_or(&piece));
                 if piece.len() > left {
                     break;
                 }
@@ -55,22 +53,12 @@ impl Reply {
     pub fn first_line(&self) -> Option<String> {
         let text = std::str::from_utf8(&self.body).ok()?;
         let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-        Some(printable(
-            &line.chars().take(SAID_CHARS_MAX).collect::<String>(),
-        ))
+        Some(printable(&line.chars().take(SAID_CHARS_MAX).collect::<String>()))
     }
 }
 
 /// Media type of an answer, without parameters, in lower case; empty if there is none.
 pub(super) fn content_type(headers: &HeaderMap) -> String {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

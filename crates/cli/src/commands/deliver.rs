@@ -24,17 +24,9 @@ pub(super) struct Delivery {
 
 /// Files first, so that a reader of stdout that goes away costs none of them.
 pub(super) fn deliver(received: &Received, delivery: &Delivery) -> Result<u8, Failure> {
-    let kept = delivery
-        .out
-        .as_ref()
-        .map(|out| out.keep(&received.files))
-        .unwrap_or_default();
+    let kept = delivery.out.as_ref().map(|out| out.keep(&received.files)).unwrap_or_default();
     let printed = print_streams(received, delivery.json);
-    let shown = if delivery.json {
-        Shown::InTheAnswer
-    } else {
-        Shown::Above
-    };
+    let shown = if delivery.json { Shown::InTheAnswer } else { Shown::Above };
     if let Some(line) = words::outcome(&received.head, shown) {
         say(&line);
     }
@@ -57,11 +49,7 @@ pub(super) fn deliver(received: &Received, delivery: &Delivery) -> Result<u8, Fa
     }
     printed?;
     let status = of_outcome(&received.head.outcome);
-    Ok(if kept.failures.is_empty() {
-        status
-    } else {
-        FAILED
-    })
+    Ok(if kept.failures.is_empty() { status } else { FAILED })
 }
 
 fn print_streams(received: &Received, as_json: bool) -> Result<(), Failure> {
@@ -76,11 +64,7 @@ fn print_streams(received: &Received, as_json: bool) -> Result<(), Failure> {
     // If stderr is gone there is nobody to tell.
     let _ = stderr.write_all(&received.stderr);
     // On a terminal, what pe says begins on a line of its own; elsewhere bytes stay exact.
-    let last = if received.stderr.is_empty() {
-        &received.stdout
-    } else {
-        &received.stderr
-    };
+    let last = if received.stderr.is_empty() { &received.stdout } else { &received.stderr };
     if stderr.is_terminal() && last.last().is_some_and(|&byte| byte != b'\n') {
         let _ = stderr.write_all(b"\n");
     }

@@ -37,11 +37,7 @@ fn table(catalogue: &Catalogue) -> String {
     }
     let mut rows = vec![["IMAGE", "TAGS", "ARCH", "SIZE", "WHAT IT IS"].map(str::to_owned)];
     for image in &catalogue.images {
-        let archs: Vec<&str> = image
-            .platforms
-            .iter()
-            .map(|each| each.arch.as_str())
-            .collect();
+        let archs: Vec<&str> = image.platforms.iter().map(|each| each.arch.as_str()).collect();
         let largest = image.platforms.iter().map(|each| each.pack.bytes).max();
         rows.push([
             printable(&image.name),
@@ -52,17 +48,11 @@ fn table(catalogue: &Catalogue) -> String {
         ]);
     }
     let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
     };
     let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &[String; 5]| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
@@ -97,10 +87,7 @@ busybox  1.35, 1  x86_64           1.5 MiB    BusyBox
 gcc      12       x86_64, riscv64  160.0 MiB  GNU \\u{1b}[1mC
 ";
         assert_eq!(table(&catalogue), expected);
-        let empty = Catalogue {
-            version: 1,
-            images: Vec::new(),
-        };
+        let empty = Catalogue { version: 1, images: Vec::new() };
         assert_eq!(table(&empty), "The server has no images.\n");
     }
 }

@@ -42,13 +42,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let received = received?;
     let here = start.elapsed();
-    let delivery = Delivery {
-        json,
-        quiet,
-        timings,
-        here,
-        out: prepared.out,
-    };
+    let delivery = Delivery { json, quiet, timings, here, out: prepared.out };
     blocking(move || deliver(&received, &delivery)).await?
 }
 
@@ -59,10 +53,8 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Failure> {
     // Before the input is read: a directory that cannot be written to should not cost a run.
     let out = match &args.out {
         Some(path) => Some(
-            OutDir::open(path, args.force).map_err(|error| Failure::Out {
-                path: path.display().to_string(),
-                error,
-            })?,
+            OutDir::open(path, args.force)
+                .map_err(|error| Failure::Out { path: path.display().to_string(), error })?,
         ),
         None => None,
     };
@@ -83,10 +75,7 @@ fn stdin(args: &RunArgs) -> Result<Option<Vec<u8>>, BadInput> {
     let Some(path) = &args.stdin else {
         return Ok(None);
     };
-    let unreadable = |error| BadInput::Unreadable {
-        path: path.clone(),
-        error,
-    };
+    let unreadable = |error| BadInput::Unreadable { path: path.clone(), error };
     let file = File::open(path).map_err(unreadable)?;
     inputs::read_bounded(file, path, INPUT_BYTES_MAX).map(Some)
 }

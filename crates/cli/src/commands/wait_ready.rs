@@ -33,10 +33,7 @@ pub(super) async fn wait_ready(args: WaitReadyArgs) -> Result<u8, Failure> {
             Ok(Ok(reply)) if reply.status == StatusCode::OK => {
                 line.clear();
                 if !args.quiet {
-                    say(&format!(
-                        "{server} is ready, after {}",
-                        show_duration(start.elapsed())
-                    ));
+                    say(&format!("{server} is ready, after {}", show_duration(start.elapsed())));
                 }
                 return Ok(0);
             }
@@ -54,17 +51,11 @@ pub(super) async fn wait_ready(args: WaitReadyArgs) -> Result<u8, Failure> {
         if Instant::now() >= deadline {
             break;
         }
-        line.draw(&format!(
-            "waiting: {reason} ({})",
-            show_duration(start.elapsed())
-        ));
+        line.draw(&format!("waiting: {reason} ({})", show_duration(start.elapsed())));
         sleep_until(next.min(deadline)).await;
     }
     line.clear();
-    say(&format!(
-        "{server} is not ready after {}: {reason}",
-        show_duration(args.timeout)
-    ));
+    say(&format!("{server} is not ready after {}: {reason}", show_duration(args.timeout)));
     Ok(NOT_READY)
 }
 

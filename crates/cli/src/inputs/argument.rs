@@ -16,18 +16,14 @@ impl FileArgument {
     /// with `=` in them need no quoting; otherwise the last `=` splits, so that a renamed one can
     /// have `=` in its local name too.
     pub fn parse(text: &str, exists: impl Fn(&Path) -> bool) -> Self {
-        let whole = || Self {
-            local: PathBuf::from(text),
-            remote: None,
-        };
+        let whole = || Self { local: PathBuf::from(text), remote: None };
         if exists(Path::new(text)) {
             return whole();
         }
         match text.rsplit_once('=') {
-            Some((local, remote)) if !local.is_empty() => Self {
-                local: PathBuf::from(local),
-                remote: Some(remote.to_owned()),
-            },
+            Some((local, remote)) if !local.is_empty() => {
+                Self { local: PathBuf::from(local), remote: Some(remote.to_owned()) }
+            }
             _ => whole(),
         }
     }
@@ -37,11 +33,7 @@ impl FileArgument {
     pub fn place(&self, is_directory: bool) -> Option<String> {
         let Some(remote) = &self.remote else {
             let contents_only = is_directory && self.is_contents();
-            return if contents_only {
-                Some(String::new())
-            } else {
-                self.name()
-            };
+            return if contents_only { Some(String::new()) } else { self.name() };
         };
         let mut remote = match remote.as_str() {
             "/input" => "",
@@ -80,20 +72,13 @@ mod tests {
 
     fn place(text: &str, is_directory: bool) -> (String, Option<String>) {
         let argument = FileArgument::parse(text, |path| path == Path::new("odd=name"));
-        (
-            argument.local.display().to_string(),
-            argument.place(is_directory),
-        )
+        (argument.local.display().to_string(), argument.place(is_directory))
     }
 
     #[test]
     fn a_file_goes_where_cp_would_put_it() {
         let check = |text: &str, local: &str, remote: &str| {
-            assert_eq!(
-                place(text, false),
-                (local.to_owned(), Some(remote.to_owned())),
-                "{text}"
-            );
+            assert_eq!(place(text, false), (local.to_owned(), Some(remote.to_owned())), "{text}");
         };
         check("main.c", "main.c", "main.c");
         check("/a/b/main.c", "/a/b/main.c", "main.c");
@@ -127,11 +112,7 @@ mod tests {
 
     #[test]
     fn a_remote_path_that_cannot_be_is_left_for_the_path_rules_to_refuse() {
-        for (text, remote) in [
-            ("a=../b", "../b"),
-            ("a=/etc/b", "/etc/b"),
-            ("a=x//y", "x//y"),
-        ] {
+        for (text, remote) in [("a=../b", "../b"), ("a=/etc/b", "/etc/b"), ("a=x//y", "x//y")] {
             assert_eq!(place(text, false).1, Some(remote.to_owned()));
         }
     }

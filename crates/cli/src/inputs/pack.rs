@@ -24,10 +24,7 @@ pub fn pack(listing: Listing, stdin: &[u8]) -> Result<Vec<u8>, BadInput> {
             Kind::Directory => Vec::new(),
             Kind::File | Kind::Executable | Kind::Symlink => {
                 let left = bytes_left(&encoder, &entry.remote);
-                let unreadable = |error| BadInput::Unreadable {
-                    path: entry.local.clone(),
-                    error,
-                };
+                let unreadable = |error| BadInput::Unreadable { path: entry.local.clone(), error };
                 let file = File::open(&entry.local).map_err(unreadable)?;
                 read_bounded(file, &entry.local, left)?
             }
@@ -37,18 +34,9 @@ pub fn pack(listing: Listing, stdin: &[u8]) -> Result<Vec<u8>, BadInput> {
     if !stdin.is_empty() {
         let len = u64::try_from(stdin.len()).unwrap_or(u64::MAX);
         if len > bytes_left(&encoder, STDIN) {
-            return Err(BadInput::TooLarge {
-                path: "standard input".into(),
-                len,
-            });
+            return Err(BadInput::TooLarge { path: "standard input".into(), len });
         }
-        push(
-            &mut encoder,
-            Kind::File,
-            STDIN,
-            stdin,
-            Path::new("standard input"),
-        )?;
+        push(&mut encoder, Kind::File, STDIN, stdin, Path::new("standard input"))?;
     }
     Ok(encoder.finish())
 }
@@ -89,28 +77,23 @@ fn push(
     data: &[u8],
     local: &Path,
 ) -> Result<(), BadInput> {
-    encoder
-        .push(kind, remote, data)
-        .map_err(|refused| match refused {
-            EntryRefused::Path(_, problem) => BadInput::Remote {
-                local: local.to_owned(),
-                remote: shown(remote),
-                problem,
-            },
-            EntryRefused::Order(_) => BadInput::Twice {
-                remote: shown(remote),
-                first: local.to_owned(),
-                second: local.to_owned(),
-            },
-            EntryRefused::DirectoryData(_) | EntryRefused::BelowLeaf(_) => {
-                BadInput::BelowFile(shown(remote))
-            }
-            EntryRefused::TooLarge(_) => BadInput::TooLarge {
-                path: local.to_owned(),
-                len: data.len() as u64,
-            },
-            EntryRefused::TooMany => BadInput::TooMany,
-        })
+    encoder.push(kind, remote, data).map_err(|refused| match refused {
+        EntryRefused::Path(_, problem) => {
+            BadInput::Remote { local: local.to_owned(), remote: shown(remote), problem }
+        }
+        EntryRefused::Order(_) => BadInput::Twice {
+            remote: shown(remote),
+            first: local.to_owned(),
+            second: local.to_owned(),
+        },
+        EntryRefused::DirectoryData(_) | EntryRefused::BelowLeaf(_) => {
+            BadInput::BelowFile(shown(remote))
+        }
+        EntryRefused::TooLarge(_) => {
+            BadInput::TooLarge { path: local.to_owned(), len: data.len() as u64 }
+        }
+        EntryRefused::TooMany => BadInput::TooMany,
+    })
 }
 
 /// How long the next entry's data may be.
@@ -122,10 +105,7 @@ fn bytes_left(encoder: &Encoder, remote: &str) -> u64 {
 }
 
 fn shown(remote: &str) -> String {
-    remote
-        .strip_prefix(INPUT_PREFIX)
-        .unwrap_or(remote)
-        .to_owned()
+    remote.strip_prefix(INPUT_PREFIX).unwrap_or(remote).to_owned()
 }
 
 #[cfg(test)]
@@ -133,11 +113,7 @@ mod tests {
     use super::*;
 
     fn listed(remote: &str, kind: Kind) -> Listed {
-        Listed {
-            remote: format!("input/{remote}"),
-            local: remote.into(),
-            kind,
-        }
+        Listed { remote: format!("input/{remote}"), local: remote.into(), kind }
     }
 
     #[test]
@@ -148,11 +124,8 @@ mod tests {
             listed("a", Kind::Directory),
             listed("a-b", Kind::File),
         ];
-        let names: Vec<String> = in_order(entries)
-            .expect("fits")
-            .into_iter()
-            .map(|each| each.remote)
-            .collect();
+        let names: Vec<String> =
+            in_order(entries).expect("fits").into_iter().map(|each| each.remote).collect();
         assert_eq!(names, ["input/a/b", "input/a-b"]);
     }
 
@@ -163,21 +136,9 @@ mod tests {
             let bad = in_order(entries).expect_err("must be refused").to_string();
             assert!(bad.contains(message), "{bad}");
         };
-        check(
-            ("a", Kind::File),
-            ("a", Kind::Executable),
-            "both `a` and `a` would be /input/a",
-        );
-        check(
-            ("a", Kind::File),
-            ("a", Kind::Directory),
-            "both `a` and `a` would be /input/a",
-        );
-        check(
-            ("a", Kind::File),
-            ("a/b/c", Kind::File),
-            "/input/a is a file",
-        );
+        check(("a", Kind::File), ("a", Kind::Executable), "both `a` and `a` would be /input/a");
+        check(("a", Kind::File), ("a", Kind::Directory), "both `a` and `a` would be /input/a");
+        check(("a", Kind::File), ("a/b/c", Kind::File), "/input/a is a file");
     }
 
     #[test]
@@ -195,10 +156,6 @@ mod tests {
         let bytes = pack(Listing::default(), &vec![7; most]).expect("fits");
         assert_eq!(bytes.len() as u64, INPUT_BYTES_MAX);
         let bad = pack(Listing::default(), &vec![7; most + 1]).expect_err("one too many");
-        assert!(
-            bad.to_string()
-                .contains("all input of a job together may be 16.0 MiB"),
-            "{bad}"
-        );
+        assert!(bad.to_string().contains("all input of a job together may be 16.0 MiB"), "{bad}");
     }
 }

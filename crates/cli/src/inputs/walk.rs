@@ -49,12 +49,7 @@ pub fn list(argument: &FileArgument, listing: &mut Listing) -> Result<(), BadInp
         return listing.add_file(local, &place, &metadata);
     }
     let root = fs::canonicalize(local).map_err(unreadable(local))?;
-    let mut walk = Walk {
-        shown_root: local,
-        above: vec![root.clone()],
-        root,
-        listing,
-    };
+    let mut walk = Walk { shown_root: local, above: vec![root.clone()], root, listing };
     walk.directory(local, &place)
 }
 
@@ -88,11 +83,7 @@ impl Walk<'_> {
         }
         names.sort();
         for name in names {
-            let place = if place.is_empty() {
-                name.clone()
-            } else {
-                format!("{place}/{name}")
-            };
+            let place = if place.is_empty() { name.clone() } else { format!("{place}/{name}") };
             self.entry(&local.join(&name), &place)?;
         }
         Ok(())
@@ -100,11 +91,7 @@ impl Walk<'_> {
 
     fn entry(&mut self, local: &Path, place: &str) -> Result<(), BadInput> {
         let metadata = fs::symlink_metadata(local).map_err(unreadable(local))?;
-        let metadata = if metadata.is_symlink() {
-            self.follow(local)?
-        } else {
-            metadata
-        };
+        let metadata = if metadata.is_symlink() { self.follow(local)? } else { metadata };
         if metadata.is_dir() {
             let canonical = fs::canonicalize(local).map_err(unreadable(local))?;
             if self.above.contains(&canonical) {
@@ -144,11 +131,7 @@ impl Walk<'_> {
 impl Listing {
     fn add_file(&mut self, local: &Path, place: &str, file: &Metadata) -> Result<(), BadInput> {
         let executable = file.is_file() && file.permissions().mode() & 0o111 != 0;
-        let kind = if executable {
-            Kind::Executable
-        } else {
-            Kind::File
-        };
+        let kind = if executable { Kind::Executable } else { Kind::File };
         self.add(local, place, kind, file.len())
     }
 
@@ -161,16 +144,9 @@ impl Listing {
         let head = u64::try_from(ENTRY_HEAD_BYTES + remote.len()).unwrap_or(u64::MAX);
         self.bytes = self.bytes.saturating_add(head).saturating_add(len);
         if self.bytes > INPUT_BYTES_MAX {
-            return Err(BadInput::TooLarge {
-                path: local.to_owned(),
-                len,
-            });
+            return Err(BadInput::TooLarge { path: local.to_owned(), len });
         }
-        self.entries.push(Listed {
-            remote,
-            local: local.to_owned(),
-            kind,
-        });
+        self.entries.push(Listed { remote, local: local.to_owned(), kind });
         Ok(())
     }
 }
@@ -187,10 +163,7 @@ fn check_place(local: &Path, place: &str) -> Result<(), BadInput> {
 }
 
 fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> BadInput + '_ {
-    move |error| BadInput::Unreadable {
-        path: path.to_owned(),
-        error,
-    }
+    move |error| BadInput::Unreadable { path: path.to_owned(), error }
 }
 
 #[cfg(test)]

@@ -30,9 +30,7 @@ impl Fixture {
                 data: data.to_vec(),
             })
             .collect();
-        OutDir::open(&self.out(), force)
-            .expect("opens")
-            .keep(&files)
+        OutDir::open(&self.out(), force).expect("opens").keep(&files)
     }
 
     /// Nothing was made or changed outside of `out`.
@@ -40,13 +38,7 @@ impl Fixture {
         let names = |path: PathBuf| {
             let mut names: Vec<_> = fs::read_dir(path)
                 .expect("readable")
-                .map(|entry| {
-                    entry
-                        .expect("entry")
-                        .file_name()
-                        .into_string()
-                        .expect("text")
-                })
+                .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
                 .collect();
             names.sort();
             names
@@ -71,18 +63,10 @@ fn files_directories_and_links_come_back_exactly() {
             ("d/日本 ü\n", Kind::File, b""),
         ],
     );
-    assert_eq!(
-        (kept.count, kept.notes.len(), kept.failures.len()),
-        (4, 0, 0)
-    );
+    assert_eq!((kept.count, kept.notes.len(), kept.failures.len()), (4, 0, 0));
     let out = fixture.out();
     assert_eq!(fs::read(out.join("d/link")).expect("through the link"), all);
-    let mode = |name: &str| {
-        fs::metadata(out.join(name))
-            .expect(name)
-            .permissions()
-            .mode()
-    };
+    let mode = |name: &str| fs::metadata(out.join(name)).expect(name).permissions().mode();
     assert_ne!(mode("a.out") & 0o100, 0);
     assert_eq!(mode("d/日本 ü\n") & 0o111, 0);
     assert!(out.join("d/empty").is_dir());
@@ -103,11 +87,8 @@ fn a_link_is_never_written_through() {
     let fixture = Fixture::new();
     symlink("../beside", fixture.out().join("there")).expect("link");
     symlink("../beside/secret", fixture.out().join("file")).expect("link");
-    fs::hard_link(
-        fixture.dir.path().join("beside/secret"),
-        fixture.out().join("hard"),
-    )
-    .expect("hard link");
+    fs::hard_link(fixture.dir.path().join("beside/secret"), fixture.out().join("hard"))
+        .expect("hard link");
     for force in [false, true] {
         let kept = fixture.keep(
             force,
@@ -121,10 +102,7 @@ fn a_link_is_never_written_through() {
             ],
         );
         let (count, failures) = if force { (3, 2) } else { (1, 4) };
-        assert_eq!(
-            (kept.count, kept.notes.len(), kept.failures.len()),
-            (count, 1, failures)
-        );
+        assert_eq!((kept.count, kept.notes.len(), kept.failures.len()), (count, 1, failures));
         fixture.assert_outside_untouched();
     }
     assert_eq!(fs::read(fixture.out().join("file")).expect("file"), b"new");
@@ -136,11 +114,7 @@ fn a_link_that_was_just_made_is_not_followed_either() {
     let fixture = Fixture::new();
     let kept = fixture.keep(
         true,
-        &[
-            ("d/x", Kind::File, b"1"),
-            ("l", Kind::Symlink, b"d"),
-            ("l/x", Kind::File, b"2"),
-        ],
+        &[("d/x", Kind::File, b"1"), ("l", Kind::Symlink, b"d"), ("l/x", Kind::File, b"2")],
     );
     assert_eq!((kept.count, kept.failures.len()), (2, 1));
     assert_eq!(fs::read(fixture.out().join("d/x")).expect("d/x"), b"1");
@@ -152,29 +126,18 @@ fn a_file_that_is_there_is_kept_unless_forced() {
     fs::write(fixture.out().join("mine"), "mine").expect("mine");
     fs::write(fixture.out().join("same"), "same").expect("same");
     fs::create_dir(fixture.out().join("dir")).expect("dir");
-    let files: [(&str, Kind, &[u8]); 3] = [
-        ("dir", Kind::File, b"x"),
-        ("mine", Kind::File, b"theirs"),
-        ("same", Kind::File, b"same"),
-    ];
+    let files: [(&str, Kind, &[u8]); 3] =
+        [("dir", Kind::File, b"x"), ("mine", Kind::File, b"theirs"), ("same", Kind::File, b"same")];
     let kept = fixture.keep(false, &files);
     assert_eq!(kept.count, 1);
-    let [dir, mine] = kept.failures.as_slice() else {
-        panic!("{:?}", kept.failures)
-    };
+    let [dir, mine] = kept.failures.as_slice() else { panic!("{:?}", kept.failures) };
     assert!(dir.contains("a directory of that name is there"), "{dir}");
-    assert!(
-        mine.contains("out/mine`: it exists with other content; --force replaces"),
-        "{mine}"
-    );
+    assert!(mine.contains("out/mine`: it exists with other content; --force replaces"), "{mine}");
     assert_eq!(fs::read(fixture.out().join("mine")).expect("mine"), b"mine");
 
     let kept = fixture.keep(true, &files);
     assert_eq!((kept.count, kept.failures.len()), (2, 1));
-    assert_eq!(
-        fs::read(fixture.out().join("mine")).expect("mine"),
-        b"theirs"
-    );
+    assert_eq!(fs::read(fixture.out().join("mine")).expect("mine"), b"theirs");
 }
 
 #[test]

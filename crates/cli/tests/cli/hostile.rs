@@ -26,8 +26,7 @@ fn run_into_out(answer: Vec<u8>) -> (Option<i32>, String, Vec<String>) {
     std::fs::write(dir.path().join("beside/secret"), "untouched").expect("secret");
     let server = Scripted::new();
     let mut pe = pe("run", &server);
-    pe.args(["--image", "x", "--force", "--out"])
-        .arg(dir.path().join("out"));
+    pe.args(["--image", "x", "--force", "--out"]).arg(dir.path().join("out"));
     let _asked = server.answer(vec![answer]);
     let done = output(&mut pe);
     let secret = std::fs::read_to_string(dir.path().join("beside/secret")).expect("secret");
@@ -40,25 +39,12 @@ fn run_into_out(answer: Vec<u8>) -> (Option<i32>, String, Vec<String>) {
 fn an_archive_with_a_bad_entry_leaves_nothing_behind() {
     let good: (u8, &str, &[u8]) = (0, "output/a", b"good");
     for (entries, message) in [
-        (
-            vec![good, (0, "output/../../beside/secret", b"bad".as_slice())],
-            "`..` name",
-        ),
+        (vec![good, (0, "output/../../beside/secret", b"bad".as_slice())], "`..` name"),
         (vec![good, (0, "/etc/x", b"bad")], "path is absolute"),
         (vec![good, (0, "output//x", b"bad")], "empty name"),
-        (
-            vec![good, (0, "output/a", b"bad")],
-            "out of order or there twice",
-        ),
+        (vec![good, (0, "output/a", b"bad")], "out of order or there twice"),
         (vec![good, (0, "output/a/b", b"bad")], "lies below an entry"),
-        (
-            vec![
-                good,
-                (3, "output/l", b"../beside"),
-                (0, "output/l/secret", b"bad"),
-            ],
-            "lies below",
-        ),
+        (vec![good, (3, "output/l", b"../beside"), (0, "output/l/secret", b"bad")], "lies below"),
         (vec![good, (9, "output/x", b"bad")], "unknown entry kind 9"),
         (vec![good, (0, "outside/x", b"bad")], "has no place here"),
     ] {
@@ -84,9 +70,7 @@ fn links_that_lead_outside_are_left_out_and_named() {
     assert_eq!(status, Some(0));
     assert_eq!(tree, ["beside/secret", "out/d/x", "out/fine"]);
     let named: Vec<&str> = stderr.lines().collect();
-    let [abs, up] = named.as_slice() else {
-        panic!("{stderr}")
-    };
+    let [abs, up] = named.as_slice() else { panic!("{stderr}") };
     assert!(abs.ends_with(
         "/out/abs` was left out: it is a symbolic link that leads outside of the directory"
     ));
@@ -98,10 +82,7 @@ fn a_head_that_never_ends_is_not_waited_for() {
     let answer = crate::server::http("200 OK", "application/vnd.pe.v1", &[0xff; 4096]);
     let (status, stderr, _) = run_into_out(answer);
     assert_eq!(status, Some(125));
-    assert!(
-        stderr.contains("its head of 4294967295 bytes is too long"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("its head of 4294967295 bytes is too long"), "{stderr}");
 }
 
 #[test]

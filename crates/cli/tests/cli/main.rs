@@ -24,10 +24,7 @@ fn pe(command: &str, server: &Scripted) -> Command {
 
 fn bare_pe() -> Command {
     let mut pe = Command::new(env!("CARGO_BIN_EXE_pe"));
-    pe.env_remove("PE_SERVER")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    pe.env_remove("PE_SERVER").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     pe
 }
 

@@ -21,10 +21,7 @@ fn check_answer(answer: Vec<u8>, status: i32, messages: &[&str]) {
     for message in messages {
         assert!(stderr.contains(message), "{stderr}");
     }
-    assert!(
-        stderr.lines().all(|line| line.starts_with("pe: ")),
-        "{stderr}"
-    );
+    assert!(stderr.lines().all(|line| line.starts_with("pe: ")), "{stderr}");
 }
 
 #[test]
@@ -35,16 +32,9 @@ fn a_problem_is_said_plainly_with_the_next_step() {
         "pointer": "/image",
     });
     check_answer(
-        http(
-            "404 Not Found",
-            "application/problem+json",
-            problem.to_string().as_bytes(),
-        ),
+        http("404 Not Found", "application/problem+json", problem.to_string().as_bytes()),
         125,
-        &[
-            "pe: unknown image: there is no image `x` here (field /image)\n",
-            "`pe images` lists",
-        ],
+        &["pe: unknown image: there is no image `x` here (field /image)\n", "`pe images` lists"],
     );
 }
 
@@ -63,29 +53,16 @@ fn a_problem_is_json_where_json_is_asked_for() {
     let done = output(&mut pe);
     let (status, stdout, stderr) = texts(&done);
     assert_eq!(status, Some(125));
-    assert_eq!(
-        serde_json::from_str::<Value>(stdout).expect("json"),
-        problem
-    );
-    assert!(
-        stderr.starts_with("pe: draining: the server is shutting down\n"),
-        "{stderr}"
-    );
+    assert_eq!(serde_json::from_str::<Value>(stdout).expect("json"), problem);
+    assert!(stderr.starts_with("pe: draining: the server is shutting down\n"), "{stderr}");
 }
 
 #[test]
 fn a_server_of_another_kind_is_noticed() {
     check_answer(
-        http(
-            "404 Not Found",
-            "text/html",
-            b"\n<h1>\x1b[31mNot here</h1>\n",
-        ),
+        http("404 Not Found", "text/html", b"\n<h1>\x1b[31mNot here</h1>\n"),
         125,
-        &[
-            "SERVER answered 404 Not Found, but not as",
-            "it said: <h1>\\u{1b}[31mNot here</h1>\n",
-        ],
+        &["SERVER answered 404 Not Found, but not as", "it said: <h1>\\u{1b}[31mNot here</h1>\n"],
     );
     check_answer(
         http("200 OK", "text/html", b"hello"),
@@ -101,27 +78,15 @@ fn a_server_of_another_kind_is_noticed() {
 
 #[test]
 fn what_is_not_http_is_said_to_be_broken() {
-    check_answer(
-        b"SSH-2.0-OpenSSH\r\n".to_vec(),
-        125,
-        &["the connection to SERVER broke before"],
-    );
-    check_answer(
-        Vec::new(),
-        125,
-        &["the connection to SERVER broke before it answered"],
-    );
+    check_answer(b"SSH-2.0-OpenSSH\r\n".to_vec(), 125, &["the connection to SERVER broke before"]);
+    check_answer(Vec::new(), 125, &["the connection to SERVER broke before it answered"]);
 }
 
 #[test]
 fn an_answer_that_is_cut_off_is_no_answer() {
     let whole = result(exited(0), &[]);
     let cut = whole[..whole.len() - 3].to_vec();
-    check_answer(
-        cut,
-        125,
-        &["the connection to SERVER broke while it answered"],
-    );
+    check_answer(cut, 125, &["the connection to SERVER broke while it answered"]);
     check_answer(
         ran(&head(exited(0)), b"PEARCH\0\x01"),
         125,
@@ -140,12 +105,9 @@ fn no_server_at_all_says_how_to_get_one() {
         let done = output(pe);
         let (status, _, stderr) = texts(&done);
         assert_eq!(status, Some(125));
-        for words in [
-            "no server answers at http://127.0.0.1:",
-            "`make demo`",
-            "--server URL",
-            "PE_SERVER",
-        ] {
+        for words in
+            ["no server answers at http://127.0.0.1:", "`make demo`", "--server URL", "PE_SERVER"]
+        {
             assert!(stderr.contains(words), "{stderr}");
         }
     }
@@ -165,39 +127,19 @@ fn https_is_refused_for_now() {
 fn mistakes_found_here_are_never_sent() {
     let dir = tempfile::tempdir().expect("a directory");
     let big = dir.path().join("big.bin");
-    std::fs::File::create(&big)
-        .expect("file")
-        .set_len(17 << 20)
-        .expect("sparse");
+    std::fs::File::create(&big).expect("file").set_len(17 << 20).expect("sparse");
     std::fs::write(dir.path().join("file"), "").expect("file");
     let path = |name: &str| dir.path().join(name).display().to_string();
     for (args, message) in [
-        (
-            vec!["--file", &path("big.bin")],
-            "big.bin` (17.0 MiB) does not fit: all input of a job",
-        ),
+        (vec!["--file", &path("big.bin")], "big.bin` (17.0 MiB) does not fit: all input of a job"),
         (vec!["--file", &path("gone.c")], "gone.c`: No such file"),
+        (vec!["--file", &format!("{}=../x", path("file"))], "cannot be a path below /input"),
         (
-            vec!["--file", &format!("{}=../x", path("file"))],
-            "cannot be a path below /input",
-        ),
-        (
-            vec![
-                "--file",
-                &path("file"),
-                "--file",
-                &format!("{}=file", path("big.bin")),
-            ],
+            vec!["--file", &path("file"), "--file", &format!("{}=file", path("big.bin"))],
             "does not fit",
         ),
-        (
-            vec!["--stdin", &path("big.bin")],
-            "big.bin` (16.0 MiB) does not fit",
-        ),
-        (
-            vec!["--env", "PE_TEST_NOT_SET"],
-            "--env PE_TEST_NOT_SET=value",
-        ),
+        (vec!["--stdin", &path("big.bin")], "big.bin` (16.0 MiB) does not fit"),
+        (vec!["--env", "PE_TEST_NOT_SET"], "--env PE_TEST_NOT_SET=value"),
         (vec!["--cwd", "here"], "--cwd: expected an absolute path"),
         (vec!["--out", &path("file")], "file` cannot be used"),
         (vec!["--wall", "0s"], "expected from 1.0 ms to "),
@@ -226,27 +168,19 @@ fn a_refusal_during_a_large_upload_is_heard() {
         "type": "urn:pe:problem:queue-full", "title": "queue full", "status": 503,
         "detail": "too many jobs wait", "fault": "capacity", "retry": true,
     });
-    let answer = http(
-        "503 Service Unavailable",
-        "application/problem+json",
-        problem.to_string().as_bytes(),
-    );
+    let answer =
+        http("503 Service Unavailable", "application/problem+json", problem.to_string().as_bytes());
     let serving = std::thread::spawn(move || {
         let (_, stream) = server.accept_head();
         let mut stream = stream.into_inner();
         stream.write_all(&answer).expect("answered");
         stream.shutdown(Shutdown::Write).expect("shut down");
         // What is not read would make the system reset the connection and lose the answer.
-        std::io::copy(&mut stream, &mut std::io::sink())
-            .map(drop)
-            .unwrap_or_default();
+        std::io::copy(&mut stream, &mut std::io::sink()).map(drop).unwrap_or_default();
     });
     let done = output(&mut pe);
     serving.join().expect("served");
     let (status, _, stderr) = texts(&done);
     assert_eq!(status, Some(125));
-    assert!(
-        stderr.contains("pe: queue full: too many jobs wait\n"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("pe: queue full: too many jobs wait\n"), "{stderr}");
 }

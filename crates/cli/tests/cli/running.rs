@@ -22,97 +22,49 @@ fn a_job_arrives_exactly_as_it_is_here() {
     std::fs::create_dir_all(dir.path().join("nested/deep/empty")).expect("directories");
     std::fs::write(path("nested/deep/日本 ü"), all_bytes()).expect("file");
     std::fs::write(path("nested/run.sh"), "#!/bin/sh\n").expect("file");
-    std::fs::set_permissions(
-        path("nested/run.sh"),
-        std::fs::Permissions::from_mode(0o700),
-    )
-    .expect("mode");
+    std::fs::set_permissions(path("nested/run.sh"), std::fs::Permissions::from_mode(0o700))
+        .expect("mode");
     std::fs::write(path("main.c"), "").expect("file");
 
     let server = Scripted::new();
     let mut pe = pe("run", &server);
-    pe.args([
-        "--image",
-        "gcc:12",
-        "--file",
-        &path("main.c"),
-        "--file",
-        &path("nested"),
-    ])
-    .args([
-        "--file",
-        &format!("{}=x/y.c", path("main.c")),
-        "--stdin",
-        "-",
-    ])
-    .args([
-        "--env", "A=ü=1", "--env", "PASSED", "--cwd", "/tmp", "--wall", "2s",
-    ])
-    .args(["--no-cache", "--", "sh", "-c", "echo \"$A\"", ""])
-    .env("PASSED", "on")
-    .stdin(Stdio::piped());
+    pe.args(["--image", "gcc:12", "--file", &path("main.c"), "--file", &path("nested")])
+        .args(["--file", &format!("{}=x/y.c", path("main.c")), "--stdin", "-"])
+        .args(["--env", "A=ü=1", "--env", "PASSED", "--cwd", "/tmp", "--wall", "2s"])
+        .args(["--no-cache", "--", "sh", "-c", "echo \"$A\"", ""])
+        .env("PASSED", "on")
+        .stdin(Stdio::piped());
     let asked = server.answer(vec![result(exited(0), &[])]);
     let mut child = pe.spawn().expect("pe starts");
-    child
-        .stdin
-        .take()
-        .expect("a pipe")
-        .write_all(&all_bytes())
-        .expect("stdin");
+    child.stdin.take().expect("a pipe").write_all(&all_bytes()).expect("stdin");
     let done = child.wait_with_output().expect("ends");
     assert_eq!(texts(&done), (Some(0), "", ""));
 
     let asked = asked.join().expect("served");
-    let [request] = asked.as_slice() else {
-        panic!("{} requests", asked.len())
-    };
-    assert!(
-        request.head.starts_with("POST /api/v1/run HTTP/1.1\r\n"),
-        "{}",
-        request.head
-    );
-    assert_eq!(
-        request.header("content-type"),
-        Some("application/vnd.pe.v1")
-    );
+    let [request] = asked.as_slice() else { panic!("{} requests", asked.len()) };
+    assert!(request.head.starts_with("POST /api/v1/run HTTP/1.1\r\n"), "{}", request.head);
+    assert_eq!(request.header("content-type"), Some("application/vnd.pe.v1"));
     assert_eq!(request.header("accept"), Some("application/vnd.pe.v1"));
-    assert!(
-        request
-            .header("host")
-            .is_some_and(|host| host.starts_with("127.0.0.1:"))
-    );
+    assert!(request.header("host").is_some_and(|host| host.starts_with("127.0.0.1:")));
     let (config, entries) = request.job();
     assert_eq!(config.image, "gcc:12");
     let words = ["sh", "-c", "echo \"$A\"", ""].map(str::to_owned).to_vec();
     assert_eq!(config.args, Some(words));
     assert_eq!(
         config.env.into_iter().collect::<Vec<_>>(),
-        [
-            ("A".to_owned(), "ü=1".to_owned()),
-            ("PASSED".to_owned(), "on".to_owned())
-        ]
+        [("A".to_owned(), "ü=1".to_owned()), ("PASSED".to_owned(), "on".to_owned())]
     );
     assert_eq!(config.cwd.as_deref(), Some("/tmp"));
-    assert_eq!(
-        (config.limits.wall_ms, config.cache),
-        (Some(2000), CachePolicy::Off)
-    );
+    assert_eq!((config.limits.wall_ms, config.cache), (Some(2000), CachePolicy::Off));
     let expected: [(Kind, &str, Vec<u8>); 6] = [
         (Kind::File, "input/main.c", vec![]),
         (Kind::Directory, "input/nested/deep/empty", vec![]),
         (Kind::File, "input/nested/deep/日本 ü", all_bytes()),
-        (
-            Kind::Executable,
-            "input/nested/run.sh",
-            b"#!/bin/sh\n".to_vec(),
-        ),
+        (Kind::Executable, "input/nested/run.sh", b"#!/bin/sh\n".to_vec()),
         (Kind::File, "input/x/y.c", vec![]),
         (Kind::File, "stdin", all_bytes()),
     ];
-    assert_eq!(
-        entries,
-        expected.map(|(kind, path, data)| (kind, path.to_owned(), data))
-    );
+    assert_eq!(entries, expected.map(|(kind, path, data)| (kind, path.to_owned(), data)));
 }
 
 #[test]
@@ -136,25 +88,12 @@ fn a_result_arrives_exactly_as_it_was_there() {
         ],
     )]);
     let done = output(&mut pe);
-    assert_eq!(
-        (done.status.code(), done.stdout, done.stderr),
-        (Some(42), all_bytes(), reversed)
-    );
-    assert_eq!(
-        tree(dir.path()),
-        ["new/out/a.out", "new/out/d/link", "new/out/d/日本 ü"]
-    );
-    assert_eq!(
-        std::fs::read(out.join("d/link")).expect("through the link"),
-        all_bytes()
-    );
+    assert_eq!((done.status.code(), done.stdout, done.stderr), (Some(42), all_bytes(), reversed));
+    assert_eq!(tree(dir.path()), ["new/out/a.out", "new/out/d/link", "new/out/d/日本 ü"]);
+    assert_eq!(std::fs::read(out.join("d/link")).expect("through the link"), all_bytes());
     assert!(out.join("d/empty").is_dir());
     assert_eq!(
-        std::fs::metadata(out.join("a.out"))
-            .expect("there")
-            .permissions()
-            .mode()
-            & 0o100,
+        std::fs::metadata(out.join("a.out")).expect("there").permissions().mode() & 0o100,
         0o100
     );
 }
@@ -188,10 +127,7 @@ fn every_outcome_has_its_exit_status_and_its_words() {
         let mut pe = pe("run", &server);
         // The words are there with `--quiet` too: without them the status would be a riddle.
         pe.args(["--image", "x", "--quiet"]);
-        let _asked = server.answer(vec![result(
-            outcome,
-            &[(Kind::File, "stdout", b"so far\n")],
-        )]);
+        let _asked = server.answer(vec![result(outcome, &[(Kind::File, "stdout", b"so far\n")])]);
         let done = output(&mut pe);
         assert_eq!(texts(&done), (Some(status), "so far\n", words));
     };
@@ -252,14 +188,9 @@ fn notes_and_timings_come_after_what_the_program_printed() {
         pe: stdout was cut at 1.0 MiB; --stdout-bytes allows up to 4.0 MiB\n\
         pe: `pipe` is a fifo and was left out\n\
         pe: 1 file came back (a.out; 2 bytes); --out DIR keeps it\n";
-    let table = stderr
-        .strip_prefix(expected)
-        .unwrap_or_else(|| panic!("{stderr}"));
+    let table = stderr.strip_prefix(expected).unwrap_or_else(|| panic!("{stderr}"));
     assert!(table.starts_with("  queue         0.0 ms"), "{table}");
-    assert!(
-        table.ends_with("ran on w1 (x86_64, a cpu, kernel 6.1, qemu-tcg)\n"),
-        "{table}"
-    );
+    assert!(table.ends_with("ran on w1 (x86_64, a cpu, kernel 6.1, qemu-tcg)\n"), "{table}");
 }
 
 #[test]
@@ -304,17 +235,12 @@ fn standard_input_is_left_alone_unless_asked_for() {
 fn the_server_comes_from_the_environment_too_and_may_have_a_path() {
     let server = Scripted::new();
     let mut pe = bare_pe();
-    pe.args(["run", "--image", "x"])
-        .env("PE_SERVER", format!("{}/some/where/", server.url()));
+    pe.args(["run", "--image", "x"]).env("PE_SERVER", format!("{}/some/where/", server.url()));
     let asked = server.answer(vec![result(exited(0), &[])]);
     assert!(output(&mut pe).status.success());
     let asked = asked.join().expect("served");
     let request = asked.first().expect("one request");
-    assert!(
-        request
-            .head
-            .starts_with("POST /some/where/api/v1/run HTTP/1.1\r\n")
-    );
+    assert!(request.head.starts_with("POST /some/where/api/v1/run HTTP/1.1\r\n"));
 }
 
 #[test]
@@ -324,10 +250,8 @@ fn a_reader_that_goes_away_costs_neither_files_nor_status() {
     let mut pe = pe("run", &server);
     pe.args(["--image", "x", "--out"]).arg(dir.path());
     let flood = vec![b'x'; 1 << 20];
-    let entries: &[(Kind, &str, &[u8])] = &[
-        (Kind::File, "output/a", b"a"),
-        (Kind::File, "stdout", &flood),
-    ];
+    let entries: &[(Kind, &str, &[u8])] =
+        &[(Kind::File, "output/a", b"a"), (Kind::File, "stdout", &flood)];
     let answer = result(exited(7), entries);
     let mut child = pe.spawn().expect("pe starts");
     drop(child.stdout.take());
@@ -343,15 +267,10 @@ fn a_job_can_be_repeated_into_the_same_directory() {
     let run = |data: &[u8], force: &[&str]| {
         let server = Scripted::new();
         let mut pe = pe("run", &server);
-        pe.args(["--image", "x", "--out"])
-            .arg(dir.path())
-            .args(force);
+        pe.args(["--image", "x", "--out"]).arg(dir.path()).args(force);
         let _asked = server.answer(vec![result(exited(0), &[(Kind::File, "output/a", data)])]);
         let done = output(&mut pe);
-        (
-            done.status.code(),
-            String::from_utf8(done.stderr).expect("text"),
-        )
+        (done.status.code(), String::from_utf8(done.stderr).expect("text"))
     };
     assert_eq!(run(b"1", &[]), (Some(0), String::new()));
     assert_eq!(run(b"1", &[]), (Some(0), String::new()));

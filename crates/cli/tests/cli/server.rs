@@ -27,9 +27,7 @@ pub(crate) struct Recorded {
 
 impl Scripted {
     pub(crate) fn new() -> Self {
-        Self {
-            listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
-        }
+        Self { listener: TcpListener::bind("127.0.0.1:0").expect("a port") }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -62,22 +60,14 @@ impl Scripted {
     /// Reads a request up to its body.
     pub(crate) fn accept_head(&self) -> (Recorded, BufReader<TcpStream>) {
         let (stream, _) = self.listener.accept().expect("a connection");
-        stream
-            .set_read_timeout(Some(READ_WAIT_MAX))
-            .expect("a timeout");
+        stream.set_read_timeout(Some(READ_WAIT_MAX)).expect("a timeout");
         let mut stream = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             let read = stream.read_line(&mut head).expect("a request");
             assert_ne!(read, 0, "the request is cut off");
         }
-        (
-            Recorded {
-                head,
-                body: Vec::new(),
-            },
-            stream,
-        )
+        (Recorded { head, body: Vec::new() }, stream)
     }
 
     /// Nobody connected so far.
@@ -91,9 +81,7 @@ impl Scripted {
 impl Recorded {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .find(|(each, _)| each.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        lines.find(|(each, _)| each.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Config and entries of a request in the binary form.

@@ -24,10 +24,7 @@ fn ctrl_c_drops_the_connection_and_exits_with_130() {
     kill(pid, Signal::SIGINT).expect("sent");
     assert_eq!(stream.read(&mut [0; 16]).expect("closed in order"), 0);
     let done = child.wait_with_output().expect("ends");
-    assert_eq!(
-        (done.status.code(), done.stderr),
-        (Some(130), b"pe: cancelled\n".to_vec())
-    );
+    assert_eq!((done.status.code(), done.stderr), (Some(130), b"pe: cancelled\n".to_vec()));
 }
 
 #[test]
@@ -36,18 +33,13 @@ fn ctrl_c_ends_the_reading_of_standard_input_too() {
     let mut pe = pe("run", &server);
     // Its own first words say that it reads; a terminal is needed for it to say so.
     let terminal = nix::pty::openpty(None, None).expect("a terminal");
-    pe.args(["--image", "x", "-i"])
-        .stdin(Stdio::from(terminal.slave));
+    pe.args(["--image", "x", "-i"]).stdin(Stdio::from(terminal.slave));
     let mut child = pe.spawn().expect("pe starts");
     let mut stderr = child.stderr.take().expect("a pipe");
     let mut said = [0; 47];
     stderr.read_exact(&mut said).expect("words");
     assert_eq!(&said, b"pe: reading standard input; end it with Ctrl-D\n");
-    kill(
-        Pid::from_raw(i32::try_from(child.id()).expect("a pid")),
-        Signal::SIGINT,
-    )
-    .expect("sent");
+    kill(Pid::from_raw(i32::try_from(child.id()).expect("a pid")), Signal::SIGINT).expect("sent");
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     server.assert_unasked();
 }
@@ -57,8 +49,7 @@ fn the_progress_line_is_on_a_terminal_and_gone_before_the_output() {
     let server = Scripted::new();
     let mut pe = pe("run", &server);
     let terminal = nix::pty::openpty(None, None).expect("a terminal");
-    pe.args(["--image", "x"])
-        .stderr(Stdio::from(terminal.slave));
+    pe.args(["--image", "x"]).stderr(Stdio::from(terminal.slave));
     let child = pe.spawn().expect("pe starts");
     drop(pe);
     let (_, mut stream) = server.accept();
@@ -86,15 +77,9 @@ fn a_server_that_falls_silent_is_given_up() {
     let server = Scripted::new();
     let address = server.url().parse().expect("a server");
     let short = Duration::from_millis(50);
-    let patience = Patience {
-        connect: Duration::from_secs(10),
-        silence: short,
-        get: short,
-    };
+    let patience = Patience { connect: Duration::from_secs(10), silence: short, get: short };
     let client = Client::new(address, patience);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let (ran, got) = runtime.expect("a runtime").block_on(async {
         let mut line = LiveLine::on_stderr(true);
         let ran = client.run(vec![0; 4], Vec::new(), &mut line).await;

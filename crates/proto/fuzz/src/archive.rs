@@ -22,18 +22,10 @@ fn archive_of(role: Role, data: &[u8]) -> bool {
     let read = for_each_entry(data, bounds, |kind, path, data| {
         at_once.push((kind, path.to_owned(), data.to_vec()));
     });
-    assert_eq!(
-        whole.is_ok(),
-        read.is_ok(),
-        "{whole:?} in pieces, {read:?} at once"
-    );
+    assert_eq!(whole.is_ok(), read.is_ok(), "{whole:?} in pieces, {read:?} at once");
     let Ok(entries) = whole else { return false };
     assert_eq!(entries, at_once);
-    assert!(
-        entries
-            .iter()
-            .all(|(kind, path, _)| role.admits(*kind, path))
-    );
+    assert!(entries.iter().all(|(kind, path, _)| role.admits(*kind, path)));
     assert_eq!(encoded(&entries), data, "one tree has one encoding");
     true
 }
@@ -57,10 +49,7 @@ fn entries(bounds: Bounds, data: &[u8], piece: usize) -> Result<Vec<Entry>, BadA
                 Event::End { entries } => assert_eq!(entries, count),
             }
         }
-        assert!(
-            input.is_empty(),
-            "a decoder that wants more has taken everything"
-        );
+        assert!(input.is_empty(), "a decoder that wants more has taken everything");
     }
     decoder.finish()?;
     assert!(decoder.is_complete());
@@ -70,19 +59,13 @@ fn entries(bounds: Bounds, data: &[u8], piece: usize) -> Result<Vec<Entry>, BadA
 fn encoded(entries: &[Entry]) -> Vec<u8> {
     let mut encoder = Encoder::new();
     for (kind, path, data) in entries {
-        encoder
-            .push(*kind, path, data)
-            .expect("what was read can be written");
+        encoder.push(*kind, path, data).expect("what was read can be written");
     }
     encoder.finish()
 }
 
 fn stays_within_small_bounds(role: Role, data: &[u8]) {
-    let bounds = Bounds {
-        role,
-        bytes_max: 64,
-        entries_max: 2,
-    };
+    let bounds = Bounds { role, bytes_max: 64, entries_max: 2 };
     let mut decoder = Decoder::new(bounds);
     if decoder.check(data).is_err() {
         assert_eq!(decoder.check(data), Err(BadArchive::Failed));

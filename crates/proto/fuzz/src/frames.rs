@@ -61,11 +61,7 @@ fn frame<M: Message + PartialEq + Debug>(data: &[u8], check: impl FnOnce(M)) -> 
     };
     assert!(prefix.is_ok_and(|(same, rest)| same == message && rest.is_empty()));
     assert_eq!(codec::frame_len::<M>(data), Ok(data.len()));
-    assert_eq!(
-        codec::to_vec(&message).as_deref(),
-        Ok(data),
-        "one message has one encoding"
-    );
+    assert_eq!(codec::to_vec(&message).as_deref(), Ok(data), "one message has one encoding");
     check(message);
     true
 }
@@ -84,12 +80,7 @@ fn check_spec(spec: &JobSpec) {
 fn check_meta(meta: ResultMeta) {
     let bounded = meta.bounded();
     assert!(bounded.notes.len() <= NOTES_MAX);
-    assert!(
-        bounded
-            .notes
-            .iter()
-            .all(|note| note.len() <= NOTE_BYTES_MAX)
-    );
+    assert!(bounded.notes.iter().all(|note| note.len() <= NOTE_BYTES_MAX));
     assert!(bounded.truncated.len() <= 3);
     assert!(codec::to_vec(&bounded).is_ok());
     assert_eq!(bounded.clone().bounded(), bounded);

@@ -21,10 +21,7 @@ pub fn in_header(data: &[u8]) -> bool {
     let Ok(header) = InHeader::decode(data) else {
         return false;
     };
-    assert_eq!(
-        data.get(..InHeader::BYTES),
-        Some(header.encode().as_slice())
-    );
+    assert_eq!(data.get(..InHeader::BYTES), Some(header.encode().as_slice()));
     let plan = header.plan;
     let parts = [
         0..PAGE,
@@ -47,10 +44,7 @@ pub fn result_header(data: &[u8]) -> bool {
     let Ok(Some(header)) = ResultHeader::decode(data, &nonce(), &plan) else {
         return false;
     };
-    assert_eq!(
-        data.get(..ResultHeader::BYTES),
-        Some(header.encode(&nonce()).as_slice())
-    );
+    assert_eq!(data.get(..ResultHeader::BYTES), Some(header.encode(&nonce()).as_slice()));
     let area = plan.result_area();
     assert!(header.archive.end - header.archive.start <= RESULT_BYTES_MAX);
     in_order(&[0..area.start, header.meta, header.archive], area.end);
@@ -63,10 +57,7 @@ pub fn journal_header(data: &[u8]) -> bool {
     let Ok(Some(header)) = JournalHeader::decode(data, &nonce(), &plan) else {
         return false;
     };
-    assert_eq!(
-        data.get(..JournalHeader::BYTES),
-        Some(header.encode(&nonce()).as_slice())
-    );
+    assert_eq!(data.get(..JournalHeader::BYTES), Some(header.encode(&nonce()).as_slice()));
     let holds = |journal: Range<u64>, len: u64| len <= journal.end - journal.start;
     assert!(holds(plan.stdout_journal(), header.stdout_len));
     assert!(holds(plan.stderr_journal(), header.stderr_len));

@@ -14,14 +14,8 @@ pub fn run_request_json(data: &[u8]) -> bool {
     };
     let (config, stdin, files) = request.split();
     let text = serde_json::to_vec(&config).expect("a config is plain JSON");
-    assert!(
-        run_config_json(&text),
-        "what is left of a request is a config"
-    );
-    for content in stdin
-        .into_iter()
-        .chain(files.into_values().filter_map(bytes_of))
-    {
+    assert!(run_config_json(&text), "what is left of a request is a config");
+    for content in stdin.into_iter().chain(files.into_values().filter_map(bytes_of)) {
         check_content(content);
     }
     true

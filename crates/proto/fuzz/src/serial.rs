@@ -14,9 +14,7 @@ pub fn serial(data: &[u8]) -> bool {
             assert!(text.len() <= 3 * LINE_BYTES_MAX);
         }
     }
-    whole
-        .iter()
-        .any(|signal| !matches!(signal, Signal::Noise(_)))
+    whole.iter().any(|signal| !matches!(signal, Signal::Noise(_)))
 }
 
 fn signals(data: &[u8], piece: usize) -> Vec<Signal> {

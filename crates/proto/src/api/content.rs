@@ -29,9 +29,7 @@ impl Content {
     pub fn from_bytes(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Base64 {
-                base64: STANDARD.encode(bytes),
-            },
+            Err(_) => Self::Base64 { base64: STANDARD.encode(bytes) },
         }
     }
 
@@ -42,9 +40,9 @@ impl Content {
     pub fn into_bytes(self) -> Result<Vec<u8>, BadBase64> {
         match self {
             Self::Text(text) => Ok(text.into_bytes()),
-            Self::Base64 { base64 } => STANDARD
-                .decode(base64)
-                .map_err(|bad| BadBase64(bad.to_string())),
+            Self::Base64 { base64 } => {
+                STANDARD.decode(base64).map_err(|bad| BadBase64(bad.to_string()))
+            }
         }
     }
 }
@@ -74,9 +72,7 @@ impl<'de> Deserialize<'de> for Content {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content, A::Error> {
                 let fields = Fields::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Content::Base64 {
-                    base64: fields.base64,
-                })
+                Ok(Content::Base64 { base64: fields.base64 })
             }
         }
         deserializer.deserialize_any(Either)
@@ -113,10 +109,7 @@ impl<'de> Deserialize<'de> for FileContent {
             }
 
             fn visit_string<E: serde::de::Error>(self, text: String) -> Result<FileContent, E> {
-                Ok(FileContent::File {
-                    content: Content::Text(text),
-                    executable: false,
-                })
+                Ok(FileContent::File { content: Content::Text(text), executable: false })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FileContent, A::Error> {
@@ -132,32 +125,16 @@ impl<'de> Deserialize<'de> for FileContent {
 impl Serialize for FileContent {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let fields = match self.clone() {
-            Self::File {
-                content: Content::Text(text),
-                executable: false,
-            } => {
+            Self::File { content: Content::Text(text), executable: false } => {
                 return serializer.serialize_str(&text);
             }
-            Self::File {
-                content: Content::Text(text),
-                executable,
-            } => FileFields {
-                text: Some(text),
-                executable,
-                ..FileFields::default()
-            },
-            Self::File {
-                content: Content::Base64 { base64 },
-                executable,
-            } => FileFields {
-                base64: Some(base64),
-                executable,
-                ..FileFields::default()
-            },
-            Self::Directory => FileFields {
-                directory: true,
-                ..FileFields::default()
-            },
+            Self::File { content: Content::Text(text), executable } => {
+                FileFields { text: Some(text), executable, ..FileFields::default() }
+            }
+            Self::File { content: Content::Base64 { base64 }, executable } => {
+                FileFields { base64: Some(base64), executable, ..FileFields::default() }
+            }
+            Self::Directory => FileFields { directory: true, ..FileFields::default() },
         };
         fields.serialize(serializer)
     }
@@ -178,21 +155,14 @@ struct FileFields {
 
 impl FileFields {
     fn into_content(self) -> Result<FileContent, &'static str> {
-        let Self {
-            text,
-            base64,
-            executable,
-            directory,
-        } = self;
+        let Self { text, base64, executable, directory } = self;
         match (text, base64, directory) {
-            (Some(text), None, false) => Ok(FileContent::File {
-                content: Content::Text(text),
-                executable,
-            }),
-            (None, Some(base64), false) => Ok(FileContent::File {
-                content: Content::Base64 { base64 },
-                executable,
-            }),
+            (Some(text), None, false) => {
+                Ok(FileContent::File { content: Content::Text(text), executable })
+            }
+            (None, Some(base64), false) => {
+                Ok(FileContent::File { content: Content::Base64 { base64 }, executable })
+            }
             (None, None, true) if !executable => Ok(FileContent::Directory),
             _ => Err("expected exactly one of `text`, `base64`, `directory`"),
         }

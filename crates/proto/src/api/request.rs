@@ -31,11 +31,7 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<Content>,
     /// Files below `/input`, by path. In the binary form they are in the archive instead.
-    #[serde(
-        default,
-        deserialize_with = "unique_keys",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(default, deserialize_with = "unique_keys", skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, FileContent>,
     /// Patterns of files in the working directory that come back beside `/output`.
     #[serde(default)]
@@ -141,17 +137,8 @@ impl RunRequest {
             requires,
             cache,
         } = self;
-        let config = RunConfig {
-            image,
-            entrypoint,
-            args,
-            env,
-            cwd,
-            outputs,
-            limits,
-            requires,
-            cache,
-        };
+        let config =
+            RunConfig { image, entrypoint, args, env, cwd, outputs, limits, requires, cache };
         (config, stdin, files)
     }
 }

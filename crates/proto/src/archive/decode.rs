@@ -82,11 +82,7 @@ impl Bounds {
             Role::Job => INPUT_BYTES_MAX,
             Role::Result => RESULT_BYTES_MAX,
         };
-        Self {
-            role,
-            bytes_max,
-            entries_max: ARCHIVE_ENTRIES_MAX,
-        }
+        Self { role, bytes_max, entries_max: ARCHIVE_ENTRIES_MAX }
     }
 }
 
@@ -245,16 +241,8 @@ impl Decoder {
         if let Err(bad) = self.accept_entry(kind, len) {
             return Err(self.fail(bad));
         }
-        self.state = if len == 0 {
-            State::Head
-        } else {
-            State::Data { left: len }
-        };
-        Ok(Some(Event::Entry {
-            kind,
-            path: &self.last,
-            len,
-        }))
+        self.state = if len == 0 { State::Head } else { State::Data { left: len } };
+        Ok(Some(Event::Entry { kind, path: &self.last, len }))
     }
 
     /// Checks the entry whose head and path are in `partial` and makes it the last one.
@@ -294,18 +282,13 @@ impl Decoder {
             _ => return Ok(None),
         };
         if stated != self.entries {
-            return Err(self.fail(BadArchive::Count {
-                stated,
-                found: self.entries,
-            }));
+            return Err(self.fail(BadArchive::Count { stated, found: self.entries }));
         }
         self.state = State::Done;
         if !input.is_empty() {
             return Err(self.fail(BadArchive::Trailing));
         }
-        Ok(Some(Event::End {
-            entries: self.entries,
-        }))
+        Ok(Some(Event::End { entries: self.entries }))
     }
 
     /// Fills `partial` to `len` bytes; false if the input ran out before.
@@ -320,9 +303,7 @@ impl Decoder {
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), BadArchive> {
-        self.bytes = self
-            .bytes
-            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bytes > self.bounds.bytes_max {
             return Err(self.fail(BadArchive::TooLarge(self.bounds.bytes_max)));
         }

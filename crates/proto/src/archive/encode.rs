@@ -46,11 +46,7 @@ impl Default for Encoder {
 impl Encoder {
     /// An empty archive.
     pub fn new() -> Self {
-        Self {
-            out: MAGIC.to_vec(),
-            last: None,
-            entries: 0,
-        }
+        Self { out: MAGIC.to_vec(), last: None, entries: 0 }
     }
 
     /// Adds an entry with its data.

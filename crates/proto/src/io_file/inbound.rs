@@ -27,13 +27,7 @@ impl Plan {
     /// [`BadIoFile::TooLarge`] if the job or the largest result it may have does not fit.
     pub fn new(config_len: u64, archive_len: u64, limits: &JobLimits) -> Result<Self, BadIoFile> {
         let (stdout_cap, stderr_cap) = (limits.stdout_bytes, limits.stderr_bytes);
-        let parts = [
-            config_len,
-            archive_len,
-            limits.output_bytes,
-            stdout_cap,
-            stderr_cap,
-        ];
+        let parts = [config_len, archive_len, limits.output_bytes, stdout_cap, stderr_cap];
         // From here on no sum of parts, rounded up or not, can overflow.
         if parts.into_iter().any(|part| part > IO_FILE_BYTES) {
             return Err(BadIoFile::TooLarge);
@@ -112,14 +106,8 @@ impl InHeader {
 
     /// The header's bytes; the rest of its page is zero.
     pub fn encode(&self) -> Vec<u8> {
-        let Plan {
-            config_len,
-            archive_offset,
-            archive_len,
-            out_offset,
-            stdout_cap,
-            stderr_cap,
-        } = self.plan;
+        let Plan { config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap } =
+            self.plan;
         let fields = [
             IO_FILE_BYTES,
             config_len,
@@ -138,35 +126,15 @@ impl InHeader {
     /// What is wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadIoFile> {
         let (nonce, rest) = split_head(bytes, &MAGIC)?;
-        let [
-            file_len,
-            config_len,
-            archive_offset,
-            archive_len,
-            out_offset,
-            stdout_cap,
-            stderr_cap,
-        ] = fields(rest)?;
+        let [file_len, config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap] =
+            fields(rest)?;
         if file_len != IO_FILE_BYTES {
             return Err(BadIoFile::Range("io file"));
         }
         let within = |value: u64| value <= IO_FILE_BYTES;
-        let plan = Plan {
-            config_len,
-            archive_offset,
-            archive_len,
-            out_offset,
-            stdout_cap,
-            stderr_cap,
-        };
-        let all = [
-            config_len,
-            archive_offset,
-            archive_len,
-            out_offset,
-            stdout_cap,
-            stderr_cap,
-        ];
+        let plan =
+            Plan { config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap };
+        let all = [config_len, archive_offset, archive_len, out_offset, stdout_cap, stderr_cap];
         if !all.into_iter().all(within) {
             return Err(BadIoFile::Range("in region"));
         }

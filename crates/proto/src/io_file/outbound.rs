@@ -108,11 +108,7 @@ impl JournalHeader {
         if stderr_len > cap(plan.stderr_journal()) {
             return Err(BadIoFile::Range("stderr journal"));
         }
-        Ok(Some(Self {
-            stdout_len,
-            stderr_len,
-            started,
-        }))
+        Ok(Some(Self { stdout_len, stderr_len, started }))
     }
 }
 

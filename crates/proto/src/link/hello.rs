@@ -35,10 +35,7 @@ impl Hello {
         !self.worker.is_empty()
             && texts.into_iter().all(|text| text.len() <= LABEL_BYTES_MAX)
             && self.labels.len() <= 64
-            && self
-                .labels
-                .iter()
-                .all(|label| label.len() <= LABEL_BYTES_MAX)
+            && self.labels.iter().all(|label| label.len() <= LABEL_BYTES_MAX)
             && self.images.len() <= OFFERED_IMAGES_MAX
             && self.slots <= 4096
     }

@@ -26,15 +26,9 @@ fn vectors(message: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the vectors are in the repository") {
         let path = entry.expect("a folder can be listed").path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(&format!("{message}-")) {
-            found.push(from_hex(
-                &fs::read_to_string(path).expect("a vector is text"),
-            ));
+            found.push(from_hex(&fs::read_to_string(path).expect("a vector is text")));
         }
     }
     assert!(!found.is_empty(), "no vector of {message}");
@@ -43,26 +37,15 @@ fn vectors(message: &str) -> Vec<Vec<u8>> {
 
 fn from_hex(text: &str) -> Vec<u8> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    let digits: Vec<u32> = lines
-        .flat_map(str::chars)
-        .filter_map(|char| char.to_digit(16))
-        .collect();
-    let pairs = digits
-        .chunks_exact(2)
-        .map(|pair| pair.iter().fold(0, |high, low| high * 16 + low));
+    let digits: Vec<u32> =
+        lines.flat_map(str::chars).filter_map(|char| char.to_digit(16)).collect();
+    let pairs = digits.chunks_exact(2).map(|pair| pair.iter().fold(0, |high, low| high * 16 + low));
     pairs.filter_map(|byte| u8::try_from(byte).ok()).collect()
 }
 
 /// Every vector of a message with every hostile length at every place.
 fn with_hostile_lengths(message: &str) -> Vec<Vec<u8>> {
-    let lengths = [
-        u64::MAX,
-        u64::MAX / 2,
-        u64::from(u32::MAX),
-        1 << 40,
-        1 << 20,
-        (1 << 20) / 24,
-    ];
+    let lengths = [u64::MAX, u64::MAX / 2, u64::from(u32::MAX), 1 << 40, 1 << 20, (1 << 20) / 24];
     let short = [u32::MAX, 0x7fff_ffff, 1 << 28];
     let mut found = Vec::new();
     for vector in vectors(message) {
@@ -74,12 +57,8 @@ fn with_hostile_lengths(message: &str) -> Vec<Vec<u8>> {
             }
         };
         for at in 0..vector.len() {
-            lengths
-                .iter()
-                .for_each(|length| put(at, &length.to_le_bytes()));
-            short
-                .iter()
-                .for_each(|length| put(at, &length.to_le_bytes()));
+            lengths.iter().for_each(|length| put(at, &length.to_le_bytes()));
+            short.iter().for_each(|length| put(at, &length.to_le_bytes()));
         }
     }
     found
@@ -94,10 +73,7 @@ fn allocated_by(read: impl FnOnce()) -> usize {
 fn frames_stay_within<M: Message + Debug>(message: &str, most: usize) {
     for bytes in with_hostile_lengths(message) {
         let allocated = allocated_by(|| drop(codec::decode::<M>(&bytes)));
-        assert!(
-            allocated <= most,
-            "{message}: {allocated} bytes for {bytes:02x?}"
-        );
+        assert!(allocated <= most, "{message}: {allocated} bytes for {bytes:02x?}");
     }
 }
 
@@ -157,19 +133,12 @@ fn headers_allocate_nothing_whatever_they_state() {
 fn a_large_archive_streams_through_a_small_decoder() {
     let mut encoder = pe_proto::archive::Encoder::new();
     let data = vec![0xff; 8 * 1024 * 1024];
-    encoder
-        .push(pe_proto::archive::Kind::File, "output/a", &data)
-        .unwrap();
-    encoder
-        .push(pe_proto::archive::Kind::File, "output/b", &data)
-        .unwrap();
+    encoder.push(pe_proto::archive::Kind::File, "output/a", &data).unwrap();
+    encoder.push(pe_proto::archive::Kind::File, "output/b", &data).unwrap();
     let bytes = encoder.finish();
     let allocated = allocated_by(|| {
         let mut decoder = Decoder::new(Bounds::of(Role::Result));
-        bytes
-            .chunks(1000)
-            .try_for_each(|piece| decoder.check(piece))
-            .unwrap();
+        bytes.chunks(1000).try_for_each(|piece| decoder.check(piece)).unwrap();
         decoder.finish().unwrap();
     });
     assert!(allocated <= 1024, "{allocated} bytes");

@@ -22,8 +22,7 @@ impl Forger {
     fn lying_entry(mut self, kind: u8, path: impl AsRef<[u8]>, stated: u32, data: &[u8]) -> Self {
         let path = path.as_ref();
         self.0.push(kind);
-        self.0
-            .extend_from_slice(&u16::try_from(path.len()).unwrap_or(u16::MAX).to_le_bytes());
+        self.0.extend_from_slice(&u16::try_from(path.len()).unwrap_or(u16::MAX).to_le_bytes());
         self.0.extend_from_slice(&stated.to_le_bytes());
         self.0.extend_from_slice(path);
         self.0.extend_from_slice(data);
@@ -47,10 +46,7 @@ fn refusal(role: Role, bytes: &[u8]) -> BadArchive {
     let at_once = entries(role, bytes).expect_err("a forged archive");
     let mut decoder = Decoder::new(Bounds::of(role));
     let streamed = bytes.iter().try_for_each(|&byte| decoder.check(&[byte]));
-    assert_eq!(
-        streamed.and_then(|()| decoder.finish()),
-        Err(at_once.clone())
-    );
+    assert_eq!(streamed.and_then(|()| decoder.finish()), Err(at_once.clone()));
     at_once
 }
 
@@ -76,24 +72,15 @@ fn entry_paths_that_leave_the_tree_are_refused() {
 fn entry_names_of_4_kb_are_refused() {
     let name = format!("input/{}", "n".repeat(256));
     let bytes = Forger::new().entry(0, name, b"").end();
-    assert_eq!(
-        refusal(Role::Job, &bytes),
-        BadArchive::Path(BadPath::NameTooLong)
-    );
+    assert_eq!(refusal(Role::Job, &bytes), BadArchive::Path(BadPath::NameTooLong));
     let path = "d/".repeat(2048);
     let bytes = Forger::new().entry(0, path, b"").end();
-    assert_eq!(
-        refusal(Role::Job, &bytes),
-        BadArchive::Path(BadPath::TooLong)
-    );
+    assert_eq!(refusal(Role::Job, &bytes), BadArchive::Path(BadPath::TooLong));
 }
 
 #[test]
 fn device_names_and_case_collisions_are_kept_exactly() {
-    let bytes = Forger::new()
-        .entry(0, "input/CON", b"1")
-        .entry(0, "input/con", b"2")
-        .end();
+    let bytes = Forger::new().entry(0, "input/CON", b"1").entry(0, "input/con", b"2").end();
     let found = entries(Role::Job, &bytes).unwrap();
     let expected = [
         (Kind::File, "input/CON".to_owned(), b"1".to_vec()),
@@ -104,44 +91,24 @@ fn device_names_and_case_collisions_are_kept_exactly() {
 
 #[test]
 fn duplicate_and_unsorted_entries_are_refused() {
-    let twice = Forger::new()
-        .entry(0, "input/a", b"1")
-        .entry(0, "input/a", b"2")
-        .end();
-    assert_eq!(
-        refusal(Role::Job, &twice),
-        BadArchive::Order("input/a".to_owned())
-    );
-    let unsorted = Forger::new()
-        .entry(0, "input/a-b", b"")
-        .entry(0, "input/a/b", b"")
-        .end();
-    assert_eq!(
-        refusal(Role::Job, &unsorted),
-        BadArchive::Order("input/a/b".to_owned())
-    );
+    let twice = Forger::new().entry(0, "input/a", b"1").entry(0, "input/a", b"2").end();
+    assert_eq!(refusal(Role::Job, &twice), BadArchive::Order("input/a".to_owned()));
+    let unsorted = Forger::new().entry(0, "input/a-b", b"").entry(0, "input/a/b", b"").end();
+    assert_eq!(refusal(Role::Job, &unsorted), BadArchive::Order("input/a/b".to_owned()));
 }
 
 #[test]
 fn nothing_lies_below_a_file_a_link_or_a_listed_directory() {
     for kind in [0, 1, 2, 3] {
-        let bytes = Forger::new()
-            .entry(kind, "output/a", b"")
-            .entry(0, "output/a/b", b"")
-            .end();
-        assert_eq!(
-            refusal(Role::Result, &bytes),
-            BadArchive::BelowLeaf("output/a/b".to_owned())
-        );
+        let bytes = Forger::new().entry(kind, "output/a", b"").entry(0, "output/a/b", b"").end();
+        assert_eq!(refusal(Role::Result, &bytes), BadArchive::BelowLeaf("output/a/b".to_owned()));
     }
 }
 
 #[test]
 fn entries_without_a_place_are_refused() {
     let no_place = |path: &str| BadArchive::NoPlace(path.to_owned());
-    let job = [
-        "input", "inputs/a", "output/a", "stdout", "stderr", "a", "stdin/a",
-    ];
+    let job = ["input", "inputs/a", "output/a", "stdout", "stderr", "a", "stdin/a"];
     for path in job {
         let bytes = Forger::new().entry(0, path, b"").end();
         assert_eq!(refusal(Role::Job, &bytes), no_place(path));
@@ -170,10 +137,7 @@ fn unknown_kinds_and_directories_with_data_are_refused() {
         assert_eq!(refusal(Role::Result, &bytes), BadArchive::Kind(kind));
     }
     let bytes = Forger::new().entry(2, "output/a", b"x").end();
-    assert_eq!(
-        refusal(Role::Result, &bytes),
-        BadArchive::DirectoryData("output/a".to_owned())
-    );
+    assert_eq!(refusal(Role::Result, &bytes), BadArchive::DirectoryData("output/a".to_owned()));
 }
 
 #[test]
@@ -181,22 +145,13 @@ fn stated_lengths_beyond_the_bound_are_refused_at_the_head() {
     let bounds = Bounds::of(Role::Result);
     for stated in [u32::MAX, u32::MAX - 7, 0x8000_0000] {
         let bytes = Forger::new().lying_entry(0, "output/a", stated, b"x").end();
-        assert_eq!(
-            refusal(Role::Result, &bytes),
-            BadArchive::TooLarge(bounds.bytes_max)
-        );
+        assert_eq!(refusal(Role::Result, &bytes), BadArchive::TooLarge(bounds.bytes_max));
     }
     // Two that are each allowed, but not together.
     let half = u32::try_from(bounds.bytes_max / 2 + 1).unwrap();
     let data = vec![0; usize::try_from(half).unwrap()];
-    let bytes = Forger::new()
-        .entry(0, "output/a", &data)
-        .entry(0, "output/b", &data)
-        .end();
-    assert_eq!(
-        entries(Role::Result, &bytes),
-        Err(BadArchive::TooLarge(bounds.bytes_max))
-    );
+    let bytes = Forger::new().entry(0, "output/a", &data).entry(0, "output/b", &data).end();
+    assert_eq!(entries(Role::Result, &bytes), Err(BadArchive::TooLarge(bounds.bytes_max)));
 }
 
 #[test]
@@ -224,10 +179,7 @@ fn stated_lengths_beyond_the_bytes_there_are_cut_off() {
 fn an_end_that_states_another_count_is_refused() {
     for stated in [0, 2, u32::MAX] {
         let bytes = Forger::new().entry(0, "output/a", b"x").lying_end(stated);
-        assert_eq!(
-            refusal(Role::Result, &bytes),
-            BadArchive::Count { stated, found: 1 }
-        );
+        assert_eq!(refusal(Role::Result, &bytes), BadArchive::Count { stated, found: 1 });
     }
 }
 
@@ -249,9 +201,8 @@ fn another_version_is_refused() {
 
 #[test]
 fn one_entry_more_than_allowed_is_refused() {
-    let full = (0..10_000).fold(Forger::new(), |forger, index| {
-        forger.entry(0, format!("input/{index:05}"), b"")
-    });
+    let full = (0..10_000)
+        .fold(Forger::new(), |forger, index| forger.entry(0, format!("input/{index:05}"), b""));
     let bytes = full.entry(0, "input/a", b"").end();
     assert_eq!(refusal(Role::Job, &bytes), BadArchive::TooMany(10_000));
 }
@@ -261,27 +212,18 @@ fn an_archive_may_be_as_large_as_its_bound_and_no_larger() {
     let bytes = samples::job_archive();
     let bytes_max = u64::try_from(bytes.len()).unwrap();
     let check = |bytes_max| {
-        let mut decoder = Decoder::new(Bounds {
-            bytes_max,
-            ..Bounds::of(Role::Job)
-        });
+        let mut decoder = Decoder::new(Bounds { bytes_max, ..Bounds::of(Role::Job) });
         decoder.check(&bytes).and_then(|()| decoder.finish())
     };
     assert_eq!(check(bytes_max), Ok(()));
-    assert_eq!(
-        check(bytes_max - 1),
-        Err(BadArchive::TooLarge(bytes_max - 1))
-    );
+    assert_eq!(check(bytes_max - 1), Err(BadArchive::TooLarge(bytes_max - 1)));
 }
 
 #[test]
 fn a_refused_archive_stays_refused() {
     let mut decoder = Decoder::new(Bounds::of(Role::Job));
     assert_eq!(decoder.check(b"PEARCH\0\x02"), Err(BadArchive::Magic));
-    assert_eq!(
-        decoder.check(&samples::job_archive()),
-        Err(BadArchive::Failed)
-    );
+    assert_eq!(decoder.check(&samples::job_archive()), Err(BadArchive::Failed));
     assert_eq!(decoder.check(b""), Err(BadArchive::Failed));
     assert_eq!(decoder.finish(), Err(BadArchive::Failed));
 }
@@ -292,13 +234,7 @@ fn data_of_any_bytes_is_never_taken_for_structure() {
     let bytes = Forger::new().entry(0, "output/inner", &inner).end();
     let mut decoder = Decoder::new(Bounds::of(Role::Result));
     let mut input = bytes.as_slice();
-    assert!(matches!(
-        decoder.next(&mut input),
-        Ok(Some(Event::Entry { .. }))
-    ));
+    assert!(matches!(decoder.next(&mut input), Ok(Some(Event::Entry { .. }))));
     assert_eq!(decoder.next(&mut input), Ok(Some(Event::Data(&inner))));
-    assert_eq!(
-        decoder.next(&mut input),
-        Ok(Some(Event::End { entries: 1 }))
-    );
+    assert_eq!(decoder.next(&mut input), Ok(Some(Event::End { entries: 1 })));
 }

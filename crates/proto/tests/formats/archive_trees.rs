@@ -88,30 +88,10 @@ fn the_writer_refuses_what_every_reader_would() {
     assert_eq!(push(Kind::File, "a//b", b""), Err(refused));
     assert_eq!(push(Kind::File, "input/b", b"x"), Ok(()));
     let cases: [(Kind, &str, &[u8], EntryRefused); 4] = [
-        (
-            Kind::File,
-            "input/b",
-            b"",
-            EntryRefused::Order(path("input/b")),
-        ),
-        (
-            Kind::File,
-            "input/a",
-            b"",
-            EntryRefused::Order(path("input/a")),
-        ),
-        (
-            Kind::File,
-            "input/b/c",
-            b"",
-            EntryRefused::BelowLeaf(path("input/b/c")),
-        ),
-        (
-            Kind::Directory,
-            "input/d",
-            b"x",
-            EntryRefused::DirectoryData(path("input/d")),
-        ),
+        (Kind::File, "input/b", b"", EntryRefused::Order(path("input/b"))),
+        (Kind::File, "input/a", b"", EntryRefused::Order(path("input/a"))),
+        (Kind::File, "input/b/c", b"", EntryRefused::BelowLeaf(path("input/b/c"))),
+        (Kind::Directory, "input/d", b"x", EntryRefused::DirectoryData(path("input/d"))),
     ];
     for (kind, path, data, refused) in cases {
         assert_eq!(push(kind, path, data), Err(refused));
@@ -126,13 +106,8 @@ fn the_writer_refuses_what_every_reader_would() {
 fn the_writer_counts_its_entries() {
     let mut encoder = Encoder::new();
     for index in 0..10_000 {
-        encoder
-            .push(Kind::File, &format!("input/{index:05}"), b"")
-            .unwrap();
+        encoder.push(Kind::File, &format!("input/{index:05}"), b"").unwrap();
     }
-    assert_eq!(
-        encoder.push(Kind::File, "input/a", b""),
-        Err(EntryRefused::TooMany)
-    );
+    assert_eq!(encoder.push(Kind::File, "input/a", b""), Err(EntryRefused::TooMany));
     assert_eq!(entries(Role::Job, &encoder.finish()).unwrap().len(), 10_000);
 }

@@ -6,38 +6,26 @@
 use crate::{targets, vectors};
 
 fn target_of(message: &str) -> Option<targets::Target> {
-    targets::TARGETS
-        .into_iter()
-        .find(|(name, _)| *name == message)
-        .map(|(_, target)| target)
+    targets::TARGETS.into_iter().find(|(name, _)| *name == message).map(|(_, target)| target)
 }
 
 /// Serial output has no end and no damage: any bytes are lines.
 fn damageable() -> Vec<(String, targets::Target, Vec<u8>)> {
-    let all = vectors::all()
-        .into_iter()
-        .filter(|(message, ..)| message != "serial");
-    all.filter_map(|(message, name, bytes)| Some((name, target_of(&message)?, bytes)))
-        .collect()
+    let all = vectors::all().into_iter().filter(|(message, ..)| message != "serial");
+    all.filter_map(|(message, name, bytes)| Some((name, target_of(&message)?, bytes))).collect()
 }
 
 #[test]
 fn every_vector_cut_at_any_byte_is_refused() {
     for (name, accepts, bytes) in damageable() {
         for cut in 0..bytes.len() {
-            assert!(
-                !accepts(&bytes[..cut]),
-                "{name} cut to {cut} bytes is accepted"
-            );
+            assert!(!accepts(&bytes[..cut]), "{name} cut to {cut} bytes is accepted");
         }
     }
 }
 
 fn with_one_byte_changed(is_wanted: fn(&str) -> bool, values: impl Fn(u8) -> Vec<u8>) {
-    for (_, accepts, bytes) in damageable()
-        .into_iter()
-        .filter(|(name, ..)| is_wanted(name))
-    {
+    for (_, accepts, bytes) in damageable().into_iter().filter(|(name, ..)| is_wanted(name)) {
         let mut damaged = bytes.clone();
         for at in 0..bytes.len() {
             for byte in values(bytes[at]) {

@@ -21,16 +21,9 @@ fn frame<M: Message + PartialEq + Debug>(name: &str, message: &M) {
 }
 
 fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
-    vectors::expect(
-        name,
-        serde_json::to_string_pretty(value).unwrap().as_bytes(),
-    );
+    vectors::expect(name, serde_json::to_string_pretty(value).unwrap().as_bytes());
     let golden = vectors::load(name).unwrap();
-    assert_eq!(
-        &serde_json::from_slice::<T>(&golden).unwrap(),
-        value,
-        "{name}"
-    );
+    assert_eq!(&serde_json::from_slice::<T>(&golden).unwrap(), value, "{name}");
 }
 
 #[test]
@@ -40,16 +33,8 @@ fn archives_match_their_vectors() {
     vectors::expect("archive-v1-job.hex", &samples::job_archive());
     vectors::expect("archive-v1-result.hex", &samples::result_archive());
     assert_eq!(entries(Role::Job, &empty).unwrap(), []);
-    assert_eq!(
-        entries(Role::Job, &samples::job_archive()).unwrap().len(),
-        8
-    );
-    assert_eq!(
-        entries(Role::Result, &samples::result_archive())
-            .unwrap()
-            .len(),
-        5
-    );
+    assert_eq!(entries(Role::Job, &samples::job_archive()).unwrap().len(), 8);
+    assert_eq!(entries(Role::Result, &samples::result_archive()).unwrap().len(), 5);
 }
 
 #[test]
@@ -74,29 +59,19 @@ fn the_job_digest_matches_its_vectors() {
 
 #[test]
 fn headers_of_the_io_file_match_their_vectors() {
-    let header = InHeader {
-        nonce: nonce(),
-        plan: plan(),
-    };
+    let header = InHeader { nonce: nonce(), plan: plan() };
     vectors::expect("in_header-v1-small.hex", &header.encode());
     assert_eq!(InHeader::decode(&header.encode()), Ok(header));
     assert_eq!(header.encode().len(), InHeader::BYTES);
 
     let start = plan().result_area().start;
-    let header = ResultHeader {
-        meta: start..start + 200,
-        archive: start + 4096..start + 5000,
-    };
+    let header = ResultHeader { meta: start..start + 200, archive: start + 4096..start + 5000 };
     vectors::expect("result_header-v1-answered.hex", &header.encode(&nonce()));
     let decoded = ResultHeader::decode(&header.encode(&nonce()), &nonce(), &plan());
     assert_eq!(decoded, Ok(Some(header.clone())));
     assert_eq!(header.encode(&nonce()).len(), ResultHeader::BYTES);
 
-    let header = JournalHeader {
-        stdout_len: 1_000_000,
-        stderr_len: 77,
-        started: true,
-    };
+    let header = JournalHeader { stdout_len: 1_000_000, stderr_len: 77, started: true };
     vectors::expect("journal_header-v1-started.hex", &header.encode(&nonce()));
     let decoded = JournalHeader::decode(&header.encode(&nonce()), &nonce(), &plan());
     assert_eq!(decoded, Ok(Some(header)));
@@ -141,10 +116,7 @@ fn the_words_on_the_serial_port_match_their_vector() {
 fn every_target_has_a_vector_and_accepts_it() {
     let all = vectors::all();
     for (target, accepts) in targets::TARGETS {
-        let mut of_target = all
-            .iter()
-            .filter(|(message, ..)| message == target)
-            .peekable();
+        let mut of_target = all.iter().filter(|(message, ..)| message == target).peekable();
         assert!(of_target.peek().is_some(), "no vector of {target}");
         for (_, name, bytes) in of_target {
             assert!(accepts(bytes), "{name} is refused");

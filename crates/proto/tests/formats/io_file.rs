@@ -17,15 +17,7 @@ const OTHER: [u8; 16] = *b"another job's no";
 
 /// Numbers around every edge: small, near the file's length, near 2^64.
 fn number() -> impl Strategy<Value = u64> {
-    let edges = [
-        0,
-        1,
-        PAGE - 1,
-        PAGE,
-        IO_FILE_BYTES - 1,
-        IO_FILE_BYTES,
-        IO_FILE_BYTES + 1,
-    ];
+    let edges = [0, 1, PAGE - 1, PAGE, IO_FILE_BYTES - 1, IO_FILE_BYTES, IO_FILE_BYTES + 1];
     proptest::prop_oneof![
         0..2 * IO_FILE_BYTES,
         0..10_000_u64,
@@ -36,17 +28,14 @@ fn number() -> impl Strategy<Value = u64> {
 }
 
 fn job_limits() -> impl Strategy<Value = JobLimits> {
-    let small = (
-        0..STREAM_BYTES_MAX,
-        0..STREAM_BYTES_MAX,
-        0..OUTPUT_BYTES_MAX,
-    )
-        .prop_map(|(stdout_bytes, stderr_bytes, output_bytes)| JobLimits {
+    let small = (0..STREAM_BYTES_MAX, 0..STREAM_BYTES_MAX, 0..OUTPUT_BYTES_MAX).prop_map(
+        |(stdout_bytes, stderr_bytes, output_bytes)| JobLimits {
             stdout_bytes,
             stderr_bytes,
             output_bytes,
             wall_ms: 1,
-        });
+        },
+    );
     proptest::prop_oneof![small, limits()]
 }
 
@@ -134,10 +123,7 @@ fn the_largest_job_fits_and_a_larger_one_does_not() {
     };
     let config = 2 * CONFIG_BYTES_MAX as u64 + 12;
     assert!(Plan::new(config, INPUT_BYTES_MAX, &limits).is_ok());
-    assert_eq!(
-        Plan::new(config, IO_FILE_BYTES, &limits),
-        Err(BadIoFile::TooLarge)
-    );
+    assert_eq!(Plan::new(config, IO_FILE_BYTES, &limits), Err(BadIoFile::TooLarge));
 }
 
 #[test]
@@ -148,18 +134,9 @@ fn limits_that_overflow_are_refused_not_wrapped() {
         assert_eq!(Plan::new(huge, 0, &default), Err(BadIoFile::TooLarge));
         assert_eq!(Plan::new(0, huge, &default), Err(BadIoFile::TooLarge));
         for limits in [
-            JobLimits {
-                stdout_bytes: huge,
-                ..default
-            },
-            JobLimits {
-                stderr_bytes: huge,
-                ..default
-            },
-            JobLimits {
-                output_bytes: huge,
-                ..default
-            },
+            JobLimits { stdout_bytes: huge, ..default },
+            JobLimits { stderr_bytes: huge, ..default },
+            JobLimits { output_bytes: huge, ..default },
         ] {
             assert_eq!(Plan::new(0, 0, &limits), Err(BadIoFile::TooLarge));
         }
@@ -172,17 +149,10 @@ fn a_vm_that_never_answered_is_not_read_as_an_answer() {
     assert_eq!(ResultHeader::decode(&zero, &nonce(), &plan()), Ok(None));
     assert_eq!(JournalHeader::decode(&zero, &nonce(), &plan()), Ok(None));
     // Neither is what the worker or the guest itself wrote elsewhere in the file.
-    let inbound = InHeader {
-        nonce: nonce(),
-        plan: plan(),
-    }
-    .encode();
+    let inbound = InHeader { nonce: nonce(), plan: plan() }.encode();
     let journal = JournalHeader::default().encode(&nonce());
     for bytes in [inbound, journal] {
-        assert_eq!(
-            ResultHeader::decode(&bytes, &nonce(), &plan()),
-            Err(BadIoFile::Magic)
-        );
+        assert_eq!(ResultHeader::decode(&bytes, &nonce(), &plan()), Err(BadIoFile::Magic));
     }
 }
 
@@ -204,35 +174,14 @@ fn lengths_that_overflow_u32_or_u64_are_refused() {
 #[test]
 fn parts_that_leave_their_region_or_overlap_are_refused() {
     let Range { start, end } = plan().result_area();
-    assert_eq!(
-        answer([start - 1, 100, start + 100, 0]),
-        Err(BadIoFile::Range("metadata"))
-    );
-    assert_eq!(
-        answer([0, 100, start + 100, 0]),
-        Err(BadIoFile::Range("metadata"))
-    );
-    assert_eq!(
-        answer([start, 100, start + 99, 5]),
-        Err(BadIoFile::Range("archive"))
-    );
-    assert_eq!(
-        answer([end - 100, 100, start, 5]),
-        Err(BadIoFile::Range("archive"))
-    );
-    assert_eq!(
-        answer([start, 100, 4096, 5]),
-        Err(BadIoFile::Range("archive"))
-    );
-    assert_eq!(
-        answer([start, 70_000, start + 70_000, 5]),
-        Err(BadIoFile::TooLarge)
-    );
+    assert_eq!(answer([start - 1, 100, start + 100, 0]), Err(BadIoFile::Range("metadata")));
+    assert_eq!(answer([0, 100, start + 100, 0]), Err(BadIoFile::Range("metadata")));
+    assert_eq!(answer([start, 100, start + 99, 5]), Err(BadIoFile::Range("archive")));
+    assert_eq!(answer([end - 100, 100, start, 5]), Err(BadIoFile::Range("archive")));
+    assert_eq!(answer([start, 100, 4096, 5]), Err(BadIoFile::Range("archive")));
+    assert_eq!(answer([start, 70_000, start + 70_000, 5]), Err(BadIoFile::TooLarge));
     let too_long = RESULT_BYTES_MAX + 1;
-    assert_eq!(
-        answer([start, 100, start + 100, too_long]),
-        Err(BadIoFile::TooLarge)
-    );
+    assert_eq!(answer([start, 100, start + 100, too_long]), Err(BadIoFile::TooLarge));
 }
 
 #[test]
@@ -242,24 +191,14 @@ fn a_journal_that_states_more_than_it_holds_is_refused() {
         JournalHeader::decode(&forged(b"PEIOJRN\x01", &numbers), &nonce(), &plan())
     };
     assert!(read([cap, cap, 1]).is_ok());
-    assert_eq!(
-        read([cap + 1, 0, 1]),
-        Err(BadIoFile::Range("stdout journal"))
-    );
-    assert_eq!(
-        read([0, u64::MAX, 1]),
-        Err(BadIoFile::Range("stderr journal"))
-    );
+    assert_eq!(read([cap + 1, 0, 1]), Err(BadIoFile::Range("stdout journal")));
+    assert_eq!(read([0, u64::MAX, 1]), Err(BadIoFile::Range("stderr journal")));
     assert_eq!(read([0, 0, 2]), Err(BadIoFile::Range("started flag")));
 }
 
 #[test]
 fn an_in_header_for_another_file_is_refused() {
-    let mut bytes = InHeader {
-        nonce: nonce(),
-        plan: plan(),
-    }
-    .encode();
+    let mut bytes = InHeader { nonce: nonce(), plan: plan() }.encode();
     bytes[24..32].copy_from_slice(&(IO_FILE_BYTES / 2).to_le_bytes());
     assert_eq!(InHeader::decode(&bytes), Err(BadIoFile::Range("io file")));
 }

@@ -19,43 +19,19 @@ fn each_bound_is_checked_and_names_its_field() {
     assert_eq!(samples::spec().check(), Ok(()));
     let set = |list: &[&str]| list.iter().map(|&item| item.to_owned()).collect::<Vec<_>>();
     assert_eq!(refused_field(|spec| spec.args.clear()), "/args");
-    assert_eq!(
-        refused_field(|spec| spec.args = vec!["x".to_owned(); 4097]),
-        "/args"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.args[1] = "a\0".to_owned()),
-        "/args/1"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.args[2] = "x".repeat(128 * 1024)),
-        "/args/2"
-    );
+    assert_eq!(refused_field(|spec| spec.args = vec!["x".to_owned(); 4097]), "/args");
+    assert_eq!(refused_field(|spec| spec.args[1] = "a\0".to_owned()), "/args/1");
+    assert_eq!(refused_field(|spec| spec.args[2] = "x".repeat(128 * 1024)), "/args/2");
     assert_eq!(refused_field(|spec| spec.env = set(&["NAME"])), "/env");
     assert_eq!(refused_field(|spec| spec.env = set(&["=x"])), "/env");
-    assert_eq!(
-        refused_field(|spec| spec.env = set(&["B=1", "A=2"])),
-        "/env"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.env = set(&["A=1", "A=2"])),
-        "/env"
-    );
+    assert_eq!(refused_field(|spec| spec.env = set(&["B=1", "A=2"])), "/env");
+    assert_eq!(refused_field(|spec| spec.env = set(&["A=1", "A=2"])), "/env");
     assert_eq!(refused_field(|spec| spec.cwd = "input".to_owned()), "/cwd");
     assert_eq!(refused_field(|spec| spec.cwd = "/\0".to_owned()), "/cwd");
     assert_eq!(refused_field(|spec| spec.user = "u".repeat(257)), "/user");
-    assert_eq!(
-        refused_field(|spec| spec.outputs = vec!["*".to_owned(); 65]),
-        "/outputs"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.outputs = set(&["*", ""])),
-        "/outputs/1"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.args = vec!["x".repeat(120_000); 3]),
-        ""
-    );
+    assert_eq!(refused_field(|spec| spec.outputs = vec!["*".to_owned(); 65]), "/outputs");
+    assert_eq!(refused_field(|spec| spec.outputs = set(&["*", ""])), "/outputs/1");
+    assert_eq!(refused_field(|spec| spec.args = vec!["x".repeat(120_000); 3]), "");
 }
 
 #[test]
@@ -67,18 +43,9 @@ fn limits_are_never_unlimited() {
         stderr_bytes: 4 << 20,
     };
     assert_eq!(most.check(), Ok(()));
-    assert_eq!(
-        refused_field(|spec| spec.limits.wall_ms = 0),
-        "/limits/wall_ms"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.limits.wall_ms = 600_001),
-        "/limits/wall_ms"
-    );
-    assert_eq!(
-        refused_field(|spec| spec.limits.wall_ms = u64::MAX),
-        "/limits/wall_ms"
-    );
+    assert_eq!(refused_field(|spec| spec.limits.wall_ms = 0), "/limits/wall_ms");
+    assert_eq!(refused_field(|spec| spec.limits.wall_ms = 600_001), "/limits/wall_ms");
+    assert_eq!(refused_field(|spec| spec.limits.wall_ms = u64::MAX), "/limits/wall_ms");
     assert_eq!(
         refused_field(|spec| spec.limits.output_bytes = (16 << 20) + 1),
         "/limits/output_bytes"
@@ -87,10 +54,7 @@ fn limits_are_never_unlimited() {
         refused_field(|spec| spec.limits.stdout_bytes = (4 << 20) + 1),
         "/limits/stdout_bytes"
     );
-    assert_eq!(
-        refused_field(|spec| spec.limits.stderr_bytes = u64::MAX),
-        "/limits/stderr_bytes"
-    );
+    assert_eq!(refused_field(|spec| spec.limits.stderr_bytes = u64::MAX), "/limits/stderr_bytes");
 }
 
 #[test]
@@ -101,10 +65,7 @@ fn every_part_of_a_job_changes_its_digest() {
         change(&mut spec);
         let mut digester = JobDigester::new(&spec);
         digester.update(archive);
-        assert!(
-            seen.insert(digester.finish()),
-            "two jobs have one digest: {spec:?}"
-        );
+        assert!(seen.insert(digester.finish()), "two jobs have one digest: {spec:?}");
     };
     let archive = samples::example_archive();
     add(&|_| {}, &archive);
@@ -121,14 +82,8 @@ fn every_part_of_a_job_changes_its_digest() {
     add(&|spec| spec.limits.stdout_bytes += 1, &archive);
     add(&|spec| spec.limits.stderr_bytes += 1, &archive);
     // Text that moves from one field to its neighbour is another job.
-    add(
-        &|spec| (spec.args, spec.env) = (spec.env.clone(), spec.args.clone()),
-        &archive,
-    );
-    add(
-        &|spec| (spec.cwd, spec.user) = (spec.user.clone(), spec.cwd.clone()),
-        &archive,
-    );
+    add(&|spec| (spec.args, spec.env) = (spec.env.clone(), spec.args.clone()), &archive);
+    add(&|spec| (spec.cwd, spec.user) = (spec.user.clone(), spec.cwd.clone()), &archive);
 }
 
 proptest! {

@@ -79,17 +79,11 @@ fn limits_that_are_no_whole_numbers_are_refused() {
         "0x10",
     ] {
         for field in ["wall_ms", "output_bytes", "stdout_bytes", "stderr_bytes"] {
-            refusal(&format!(
-                r#"{{"image":"gcc","limits":{{"{field}":{value}}}}}"#
-            ));
+            refusal(&format!(r#"{{"image":"gcc","limits":{{"{field}":{value}}}}}"#));
         }
     }
     let text = r#"{"image":"gcc","limits":{"wall_ms":18446744073709551615}}"#;
-    assert_eq!(
-        parse(text).unwrap().limits.wall_ms,
-        Some(u64::MAX),
-        "for the spec to refuse"
-    );
+    assert_eq!(parse(text).unwrap().limits.wall_ms, Some(u64::MAX), "for the spec to refuse");
 }
 
 #[test]
@@ -114,11 +108,7 @@ fn wrong_types_are_refused() {
         r#""cache":"maybe""#,
         r#""cache":true"#,
     ] {
-        let image = if field.contains("image") {
-            ""
-        } else {
-            r#""image":"gcc","#
-        };
+        let image = if field.contains("image") { "" } else { r#""image":"gcc","# };
         refusal(&format!("{{{image}{field}}}"));
     }
 }
@@ -158,16 +148,10 @@ fn the_path_to_a_wrong_field_is_known() {
     };
     assert_eq!(path(r#"{"image":1}"#), "image");
     assert_eq!(path(r#"{"image":"gcc","args":["sh",1]}"#), "args[1]");
-    assert_eq!(
-        path(r#"{"image":"gcc","limits":{"wall_ms":-1}}"#),
-        "limits.wall_ms"
-    );
+    assert_eq!(path(r#"{"image":"gcc","limits":{"wall_ms":-1}}"#), "limits.wall_ms");
     assert_eq!(path(r#"{"image":"gcc","limits":[1]}"#), "limits");
     assert_eq!(path(r#"{"image":"gcc","env":{"A":1}}"#), "env.A");
-    assert_eq!(
-        path(r#"{"image":"gcc","files":{"a":{"text":1}}}"#),
-        "files.a.text"
-    );
+    assert_eq!(path(r#"{"image":"gcc","files":{"a":{"text":1}}}"#), "files.a.text");
     assert_eq!(path(r#"{"image":"gcc","network":1}"#), "network");
 }
 
@@ -175,20 +159,9 @@ fn the_path_to_a_wrong_field_is_known() {
 fn a_file_is_exactly_one_of_text_base64_and_directory() {
     let file = |text: &str| serde_json::from_str::<FileContent>(text);
     let executable = file(r#"{"base64":"AA==","executable":true}"#).unwrap();
-    let content = Content::Base64 {
-        base64: "AA==".to_owned(),
-    };
-    assert_eq!(
-        executable,
-        FileContent::File {
-            content,
-            executable: true
-        }
-    );
-    assert_eq!(
-        file(r#"{"directory":true}"#).unwrap(),
-        FileContent::Directory
-    );
+    let content = Content::Base64 { base64: "AA==".to_owned() };
+    assert_eq!(executable, FileContent::File { content, executable: true });
+    assert_eq!(file(r#"{"directory":true}"#).unwrap(), FileContent::Directory);
     for text in [
         "{}",
         r#"{"executable":true}"#,
@@ -205,12 +178,8 @@ fn a_file_is_exactly_one_of_text_base64_and_directory() {
 
 #[test]
 fn base64_that_is_none_is_refused() {
-    for base64 in [
-        "A", "AA", "AA=", "AB==", "A A=", "-_8=", "AA==\n", "AA==AA==", "ä",
-    ] {
-        let content = Content::Base64 {
-            base64: base64.to_owned(),
-        };
+    for base64 in ["A", "AA", "AA=", "AB==", "A A=", "-_8=", "AA==\n", "AA==AA==", "ä"] {
+        let content = Content::Base64 { base64: base64.to_owned() };
         assert!(content.into_bytes().is_err(), "{base64}");
     }
 }
@@ -218,15 +187,8 @@ fn base64_that_is_none_is_refused() {
 #[test]
 fn json_nested_without_end_is_refused() {
     let depth = 100_000;
-    refusal(&format!(
-        r#"{{"image":{}1{}}}"#,
-        "[".repeat(depth),
-        "]".repeat(depth)
-    ));
-    refusal(&format!(
-        r#"{{"image":"gcc","files":{}"#,
-        r#"{"a":"#.repeat(depth)
-    ));
+    refusal(&format!(r#"{{"image":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth)));
+    refusal(&format!(r#"{{"image":"gcc","files":{}"#, r#"{"a":"#.repeat(depth)));
 }
 
 #[test]
@@ -245,10 +207,7 @@ fn a_catalogue_of_another_version_is_refused() {
 
 #[test]
 fn every_problem_has_its_own_name() {
-    let mut names: Vec<&str> = ProblemKind::ALL
-        .into_iter()
-        .map(ProblemKind::as_str)
-        .collect();
+    let mut names: Vec<&str> = ProblemKind::ALL.into_iter().map(ProblemKind::as_str).collect();
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), ProblemKind::ALL.len());

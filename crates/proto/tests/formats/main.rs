@@ -14,10 +14,7 @@ mod strategies;
 mod vectors;
 
 #[path = "../../fuzz/src/lib.rs"]
-#[allow(
-    unreachable_pub,
-    reason = "the file is the library of the fuzz crate too"
-)]
+#[allow(unreachable_pub, reason = "the file is the library of the fuzz crate too")]
 mod targets;
 
 mod golden;

@@ -73,43 +73,22 @@ fn welcome_with(at: usize, byte: u8) -> Result<Welcome, BadMessage> {
 
 #[test]
 fn another_message_or_version_is_refused() {
-    let magic = BadMessage::Magic {
-        expected: *b"PELW",
-        found: *b"QELW",
-    };
+    let magic = BadMessage::Magic { expected: *b"PELW", found: *b"QELW" };
     assert_eq!(welcome_with(0, b'Q'), Err(magic));
-    assert_eq!(
-        welcome_with(4, 2),
-        Err(BadMessage::Version {
-            expected: 1,
-            found: 2
-        })
-    );
+    assert_eq!(welcome_with(4, 2), Err(BadMessage::Version { expected: 1, found: 2 }));
     assert_eq!(welcome_with(6, 1), Err(BadMessage::Malformed));
     let bytes = codec::to_vec(&samples::ready()).unwrap();
-    assert!(matches!(
-        codec::decode::<Hello>(&bytes),
-        Err(BadMessage::Magic { .. })
-    ));
+    assert!(matches!(codec::decode::<Hello>(&bytes), Err(BadMessage::Magic { .. })));
 }
 
 #[test]
 fn a_stated_length_over_the_bound_is_refused_before_its_bytes_arrive() {
     let mut head = codec::to_vec(&samples::ready()).unwrap();
     head[8..12].copy_from_slice(&1025_u32.to_le_bytes());
-    assert_eq!(
-        codec::frame_len::<Ready>(&head),
-        Err(BadMessage::TooLarge(1025))
-    );
+    assert_eq!(codec::frame_len::<Ready>(&head), Err(BadMessage::TooLarge(1025)));
     head[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(
-        codec::frame_len::<Ready>(&head),
-        Err(BadMessage::TooLarge(u32::MAX))
-    );
-    assert_eq!(
-        codec::decode::<Ready>(&head),
-        Err(BadMessage::TooLarge(u32::MAX))
-    );
+    assert_eq!(codec::frame_len::<Ready>(&head), Err(BadMessage::TooLarge(u32::MAX)));
+    assert_eq!(codec::decode::<Ready>(&head), Err(BadMessage::TooLarge(u32::MAX)));
 }
 
 #[test]
@@ -126,10 +105,7 @@ fn a_message_over_its_own_bound_is_not_written() {
     let mut config = samples::guest_config();
     config.spec.args = vec!["x".repeat(GuestConfig::BYTES_MAX)];
     let mut out = b"before".to_vec();
-    assert!(matches!(
-        codec::encode(&config, &mut out),
-        Err(BadMessage::TooLarge(_))
-    ));
+    assert!(matches!(codec::encode(&config, &mut out), Err(BadMessage::TooLarge(_))));
     assert_eq!(out, b"before");
 }
 

@@ -38,14 +38,8 @@ fn other_spellings_are_refused() {
     ] {
         assert!(text.parse::<Digest>().is_err(), "{text}");
     }
-    for text in [
-        "",
-        "1",
-        "+000000000000001",
-        "000000000000000F",
-        "00000000000000001",
-        "äääääääää",
-    ] {
+    for text in ["", "1", "+000000000000001", "000000000000000F", "00000000000000001", "äääääääää"]
+    {
         assert!(text.parse::<LeaseId>().is_err(), "{text}");
     }
 }
@@ -63,14 +57,8 @@ fn images_are_found_by_every_form_of_reference() {
     assert_eq!(find("gcc", None), Some(("gcc", x86)));
     assert_eq!(find("gcc", Some(riscv)), Some(("gcc", riscv)));
     assert_eq!(find("gcc:latest", None), Some(("gcc", x86)));
-    assert_eq!(
-        find(&format!("sha256:{}", digest("32")), None),
-        Some(("gcc", riscv))
-    );
-    assert_eq!(
-        find(&format!("gcc@sha256:{}", digest("32")), None),
-        Some(("gcc", riscv))
-    );
+    assert_eq!(find(&format!("sha256:{}", digest("32")), None), Some(("gcc", riscv)));
+    assert_eq!(find(&format!("gcc@sha256:{}", digest("32")), None), Some(("gcc", riscv)));
     for (reference, arch) in [
         ("", None),
         (":", None),
@@ -91,8 +79,5 @@ fn images_are_found_by_every_form_of_reference() {
 fn architectures_are_named_as_uname_does() {
     let names: Vec<String> = Arch::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["x86_64", "aarch64", "riscv64"]);
-    assert_eq!(
-        serde_json::to_string(&Arch::ALL).unwrap(),
-        r#"["x86_64","aarch64","riscv64"]"#
-    );
+    assert_eq!(serde_json::to_string(&Arch::ALL).unwrap(), r#"["x86_64","aarch64","riscv64"]"#);
 }

@@ -9,9 +9,7 @@ use crate::strategies;
 
 /// The order as protocol.md 2.2 says it: name by name, each by its bytes.
 fn by_names(a: &str, b: &str) -> Ordering {
-    a.split('/')
-        .map(str::as_bytes)
-        .cmp(b.split('/').map(str::as_bytes))
+    a.split('/').map(str::as_bytes).cmp(b.split('/').map(str::as_bytes))
 }
 
 proptest! {
@@ -63,30 +61,13 @@ fn paths_that_could_leave_their_directory_are_refused() {
         (b"a/\xc3", BadPath::NotUtf8),
     ];
     for (bytes, expected) in cases {
-        assert_eq!(
-            path::check(bytes),
-            Err(expected),
-            "{}",
-            bytes.escape_ascii()
-        );
+        assert_eq!(path::check(bytes), Err(expected), "{}", bytes.escape_ascii());
     }
 }
 
 #[test]
 fn names_that_only_look_odd_are_exact() {
-    let names = [
-        "...",
-        "..a",
-        "a..",
-        " ",
-        "CON",
-        "con",
-        "a\\b",
-        "a\nb",
-        "\u{202e}x",
-        "C:",
-        "-rf",
-    ];
+    let names = ["...", "..a", "a..", " ", "CON", "con", "a\\b", "a\nb", "\u{202e}x", "C:", "-rf"];
     for name in names {
         assert_eq!(path::check(name.as_bytes()), Ok(name));
     }
@@ -96,10 +77,7 @@ fn names_that_only_look_odd_are_exact() {
 fn paths_are_bounded_in_length_name_and_depth() {
     let name = "n".repeat(255);
     assert_eq!(path::check_str(&name), Ok(()));
-    assert_eq!(
-        path::check_str(&format!("{name}n")),
-        Err(BadPath::NameTooLong)
-    );
+    assert_eq!(path::check_str(&format!("{name}n")), Err(BadPath::NameTooLong));
     let deep = vec!["d"; 64].join("/");
     assert_eq!(path::check_str(&deep), Ok(()));
     assert_eq!(path::check_str(&format!("{deep}/d")), Err(BadPath::TooDeep));
@@ -107,8 +85,5 @@ fn paths_are_bounded_in_length_name_and_depth() {
     assert_eq!(long.len(), 4095);
     assert_eq!(path::check_str(&long), Ok(()));
     assert_eq!(path::check_str(&format!("{long}/n")), Err(BadPath::TooLong));
-    assert_eq!(
-        path::check(format!("{long}/n").as_bytes()),
-        Err(BadPath::TooLong)
-    );
+    assert_eq!(path::check(format!("{long}/n").as_bytes()), Err(BadPath::TooLong));
 }

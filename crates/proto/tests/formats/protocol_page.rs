@@ -13,10 +13,7 @@ fn page() -> String {
 #[test]
 fn the_worked_example_equals_its_vector() {
     let page = page();
-    for name in [
-        "job_digest-v1-example_input.hex",
-        "job_digest-v1-example.hex",
-    ] {
+    for name in ["job_digest-v1-example_input.hex", "job_digest-v1-example.hex"] {
         let hex = vectors::to_hex(&vectors::load(name).unwrap());
         // The page breaks lines by field; only the digits count.
         let digits = |text: &str| text.split_whitespace().collect::<String>();
@@ -30,10 +27,7 @@ fn the_worked_example_equals_its_vector() {
                 .collect();
             digits_of_block == digits(&hex)
         });
-        assert!(
-            found,
-            "docs/protocol.md 3.2 lacks the bytes of {name}:\n{hex}"
-        );
+        assert!(found, "docs/protocol.md 3.2 lacks the bytes of {name}:\n{hex}");
     }
 }
 
@@ -46,10 +40,7 @@ fn every_limit_is_stated_with_its_number() {
         ("ARGS_MAX", limits::ARGS_MAX as u64),
         ("OUTPUT_PATTERNS_MAX", limits::OUTPUT_PATTERNS_MAX as u64),
         ("INPUT_BYTES_MAX", limits::INPUT_BYTES_MAX),
-        (
-            "ARCHIVE_ENTRIES_MAX",
-            u64::from(limits::ARCHIVE_ENTRIES_MAX),
-        ),
+        ("ARCHIVE_ENTRIES_MAX", u64::from(limits::ARCHIVE_ENTRIES_MAX)),
         ("PATH_BYTES_MAX", limits::PATH_BYTES_MAX as u64),
         ("NAME_BYTES_MAX", limits::NAME_BYTES_MAX as u64),
         ("PATH_DEPTH_MAX", limits::PATH_DEPTH_MAX as u64),
@@ -59,10 +50,7 @@ fn every_limit_is_stated_with_its_number() {
         ("STREAM_BYTES_MAX", limits::STREAM_BYTES_MAX),
         ("WALL_MS_DEFAULT", limits::WALL_MS_DEFAULT),
         ("WALL_MS_MAX", limits::WALL_MS_MAX),
-        (
-            "RESULT_META_BYTES_MAX",
-            limits::RESULT_META_BYTES_MAX as u64,
-        ),
+        ("RESULT_META_BYTES_MAX", limits::RESULT_META_BYTES_MAX as u64),
         ("NOTES_MAX", limits::NOTES_MAX as u64),
         ("NOTE_BYTES_MAX", limits::NOTE_BYTES_MAX as u64),
         ("RESULT_BYTES_MAX", limits::RESULT_BYTES_MAX),
@@ -72,10 +60,7 @@ fn every_limit_is_stated_with_its_number() {
     ];
     for (name, number) in rows {
         let row = format!("| `{name}` | {number} |");
-        assert!(
-            page.contains(&row),
-            "docs/protocol.md 1.3 needs a row that begins: {row}"
-        );
+        assert!(page.contains(&row), "docs/protocol.md 1.3 needs a row that begins: {row}");
     }
 }
 
@@ -86,9 +71,6 @@ fn every_problem_is_listed_with_its_fault() {
         let name = format!("| `{}` |", kind.as_str());
         let row = page.lines().find(|line| line.starts_with(&name));
         let row = row.unwrap_or_else(|| panic!("docs/protocol.md 8.4 needs a row {name}"));
-        assert!(
-            row.contains(&format!("| {} |", kind.fault().as_str())),
-            "{row}"
-        );
+        assert!(row.contains(&format!("| {} |", kind.fault().as_str())), "{row}");
     }
 }

@@ -10,33 +10,17 @@ use crate::strategies;
 #[test]
 fn long_texts_and_lists_are_cut_at_a_character() {
     let reason = "ö".repeat(NOTE_BYTES_MAX);
-    let mut meta = ResultMeta::without_run(Outcome::Lost {
-        fault: Fault::Us,
-        reason,
-    });
+    let mut meta = ResultMeta::without_run(Outcome::Lost { fault: Fault::Us, reason });
     meta.notes = vec![format!("x{}", "ö".repeat(NOTE_BYTES_MAX)); NOTES_MAX + 1];
     meta.kernel = "k".repeat(LABEL_BYTES_MAX + 1);
     meta.truncated = [Truncated::Stderr, Truncated::Stdout, Truncated::Files].repeat(100);
     let meta = meta.bounded();
     assert_eq!(meta.notes.len(), NOTES_MAX);
-    assert!(
-        meta.notes
-            .iter()
-            .all(|note| note.len() == NOTE_BYTES_MAX - 1)
-    );
+    assert!(meta.notes.iter().all(|note| note.len() == NOTE_BYTES_MAX - 1));
     assert_eq!(meta.kernel.len(), LABEL_BYTES_MAX);
-    assert_eq!(
-        meta.truncated,
-        [Truncated::Stdout, Truncated::Stderr, Truncated::Files]
-    );
+    assert_eq!(meta.truncated, [Truncated::Stdout, Truncated::Stderr, Truncated::Files]);
     let reason = "ö".repeat(NOTE_BYTES_MAX / 2);
-    assert_eq!(
-        meta.outcome,
-        Outcome::Lost {
-            fault: Fault::Us,
-            reason
-        }
-    );
+    assert_eq!(meta.outcome, Outcome::Lost { fault: Fault::Us, reason });
     assert!(codec::to_vec(&meta).unwrap().len() <= RESULT_META_BYTES_MAX);
 }
 

@@ -38,9 +38,7 @@ pub(crate) fn example_spec() -> JobSpec {
 /// Its archive.
 pub(crate) fn example_archive() -> Vec<u8> {
     let mut encoder = Encoder::new();
-    encoder
-        .push(Kind::File, "input/a.txt", b"hi\n")
-        .expect("a plain path");
+    encoder.push(Kind::File, "input/a.txt", b"hi\n").expect("a plain path");
     encoder.finish()
 }
 
@@ -48,12 +46,7 @@ pub(crate) fn spec() -> JobSpec {
     JobSpec {
         image: IMAGE,
         arch: Arch::Aarch64,
-        args: texts(&[
-            "sh",
-            "-c",
-            "gcc main.c -o /output/a.out && /output/a.out",
-            "",
-        ]),
+        args: texts(&["sh", "-c", "gcc main.c -o /output/a.out && /output/a.out", ""]),
         env: texts(&["LANG=C.UTF-8", "LINES=one\ntwo", "PATH=/usr/bin:/bin"]),
         cwd: "/input/größe".to_owned(),
         user: "app:staff".to_owned(),
@@ -96,9 +89,7 @@ pub(crate) fn result_archive() -> Vec<u8> {
 fn archive(entries: &[(Kind, &str, &[u8])]) -> Vec<u8> {
     let mut encoder = Encoder::new();
     for (kind, path, data) in entries {
-        encoder
-            .push(*kind, path, data)
-            .expect("sorted, plain paths");
+        encoder.push(*kind, path, data).expect("sorted, plain paths");
     }
     encoder.finish()
 }
@@ -131,18 +122,10 @@ pub(crate) fn result_metas() -> Vec<(&'static str, ResultMeta)> {
     let outcomes = [
         Outcome::Exited { code: 255 },
         Outcome::Signaled { signal: 11 },
-        Outcome::TimedOut {
-            clock: Clock::Guest,
-        },
+        Outcome::TimedOut { clock: Clock::Guest },
         Outcome::OutOfMemory,
-        Outcome::Refused {
-            fault: Fault::Image,
-            reason: reason("no such program: `gc`"),
-        },
-        Outcome::Lost {
-            fault: Fault::Us,
-            reason: reason("the VM ended by itself"),
-        },
+        Outcome::Refused { fault: Fault::Image, reason: reason("no such program: `gc`") },
+        Outcome::Lost { fault: Fault::Us, reason: reason("the VM ended by itself") },
     ];
     let meta = |outcome: Outcome| ResultMeta {
         outcome,
@@ -158,10 +141,7 @@ pub(crate) fn result_metas() -> Vec<(&'static str, ResultMeta)> {
         },
         kernel: "6.1.0".to_owned(),
     };
-    outcomes
-        .into_iter()
-        .map(|outcome| (outcome.kind(), meta(outcome)))
-        .collect()
+    outcomes.into_iter().map(|outcome| (outcome.kind(), meta(outcome))).collect()
 }
 
 pub(crate) fn hello() -> Hello {
@@ -178,17 +158,11 @@ pub(crate) fn hello() -> Hello {
 }
 
 pub(crate) fn welcome() -> Welcome {
-    Welcome {
-        session: SESSION,
-        poll_ms: 45_000,
-    }
+    Welcome { session: SESSION, poll_ms: 45_000 }
 }
 
 pub(crate) fn ready() -> Ready {
-    Ready {
-        session: SESSION,
-        slot: 2,
-    }
+    Ready { session: SESSION, slot: 2 }
 }
 
 pub(crate) fn lease_head() -> LeaseHead {
@@ -215,9 +189,7 @@ pub(crate) fn done_head() -> DoneHead {
     DoneHead {
         session: SESSION,
         lease: LeaseId(0x0123_4567_89ab_cdef),
-        meta: ResultMeta::without_run(Outcome::TimedOut {
-            clock: Clock::Worker,
-        }),
+        meta: ResultMeta::without_run(Outcome::TimedOut { clock: Clock::Worker }),
         phases: WorkerPhases {
             transfer_us: 1,
             lease_us: 22,
@@ -232,21 +204,14 @@ pub(crate) fn done_head() -> DoneHead {
 }
 
 pub(crate) fn state() -> State {
-    State {
-        session: SESSION,
-        draining: true,
-        images: vec![PACK],
-    }
+    State { session: SESSION, draining: true, images: vec![PACK] }
 }
 
 pub(crate) fn catalogue() -> Catalogue {
     let platform = |arch: Arch, byte: u8| Platform {
         arch,
         digest: Digest([byte; 32]),
-        pack: Pack {
-            digest: PACK,
-            bytes: 1_000_000,
-        },
+        pack: Pack { digest: PACK, bytes: 1_000_000 },
         config: ImageConfig {
             entrypoint: texts(&["/usr/bin/env"]),
             cmd: texts(&["gcc", "--version"]),
@@ -273,10 +238,7 @@ pub(crate) fn catalogue() -> Catalogue {
 }
 
 pub(crate) fn run_request() -> RunRequest {
-    let file = |content: Content, executable: bool| FileContent::File {
-        content,
-        executable,
-    };
+    let file = |content: Content, executable: bool| FileContent::File { content, executable };
     let files = [
         ("data.bin", file(Content::from_bytes(&[0, 0xff]), false)),
         ("main.c", file(Content::from_bytes(b"int main;"), false)),
@@ -291,10 +253,7 @@ pub(crate) fn run_request() -> RunRequest {
         env: BTreeMap::from([("LANG".to_owned(), "C".to_owned())]),
         cwd: Some("/input/src".to_owned()),
         stdin: Some(Content::from_bytes(b"typed\n")),
-        files: files
-            .into_iter()
-            .map(|(path, file)| (path.to_owned(), file))
-            .collect(),
+        files: files.into_iter().map(|(path, file)| (path.to_owned(), file)).collect(),
         outputs: texts(&["**"]),
         limits: LimitsRequest {
             wall_ms: Some(5_000),
@@ -302,9 +261,7 @@ pub(crate) fn run_request() -> RunRequest {
             stdout_bytes: Some(1),
             stderr_bytes: Some(0),
         },
-        requires: Requires {
-            arch: Some(Arch::X86_64),
-        },
+        requires: Requires { arch: Some(Arch::X86_64) },
         cache: CachePolicy::Refresh,
     }
 }
@@ -319,27 +276,9 @@ pub(crate) fn answer() -> Answer {
     };
     let text = |text: &str| file(FileBytes::Text(text.to_owned()));
     let files = [
-        (
-            "a.out",
-            AnswerFile {
-                executable: true,
-                ..file(FileBytes::Base64("f/8=".to_owned()))
-            },
-        ),
-        (
-            "latest",
-            AnswerFile {
-                symlink: true,
-                ..text("../a.out")
-            },
-        ),
-        (
-            "logs",
-            AnswerFile {
-                directory: true,
-                ..text("")
-            },
-        ),
+        ("a.out", AnswerFile { executable: true, ..file(FileBytes::Base64("f/8=".to_owned())) }),
+        ("latest", AnswerFile { symlink: true, ..text("../a.out") }),
+        ("logs", AnswerFile { directory: true, ..text("") }),
         ("note.txt", text("größe\n")),
     ];
     Answer {
@@ -354,22 +293,14 @@ pub(crate) fn answer() -> Answer {
             truncated: vec![Truncated::Files],
             notes: texts(&["left out: `big`"]),
             usage: usage(),
-            phases: Phases {
-                queue_us: 1,
-                run_us: 2,
-                total_us: 3,
-                ..Phases::default()
-            },
+            phases: Phases { queue_us: 1, run_us: 2, total_us: 3, ..Phases::default() },
             limits: JobLimits::default(),
             image: IMAGE,
             ran_on: Some(ran_on()),
         },
         stdout: Content::from_bytes(b"hello\n"),
         stderr: Content::from_bytes(b"\xff"),
-        files: files
-            .into_iter()
-            .map(|(path, file)| (path.to_owned(), file))
-            .collect(),
+        files: files.into_iter().map(|(path, file)| (path.to_owned(), file)).collect(),
     }
 }
 

@@ -35,11 +35,7 @@ fn words_are_lines_of_their_own() {
     for (bytes, expected) in cases {
         assert_eq!(signals(&[bytes]), [expected]);
     }
-    assert_eq!(
-        signals(&[b"pe:ready"]),
-        [],
-        "a line that has not ended says nothing"
-    );
+    assert_eq!(signals(&[b"pe:ready"]), [], "a line that has not ended says nothing");
 }
 
 #[test]

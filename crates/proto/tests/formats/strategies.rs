@@ -27,9 +27,7 @@ pub(crate) fn entries(role: Role, bytes: &[u8]) -> Result<Vec<Entry>, BadArchive
 pub(crate) fn archive_of(entries: &[Entry]) -> Vec<u8> {
     let mut encoder = Encoder::new();
     for (kind, path, data) in entries {
-        encoder
-            .push(*kind, path, data)
-            .expect("entries of a tree in order");
+        encoder.push(*kind, path, data).expect("entries of a tree in order");
     }
     encoder.finish()
 }
@@ -110,39 +108,27 @@ fn session() -> impl Strategy<Value = SessionId> {
 }
 
 pub(crate) fn limits() -> impl Strategy<Value = JobLimits> {
-    any::<[u64; 4]>().prop_map(
-        |[wall_ms, output_bytes, stdout_bytes, stderr_bytes]| JobLimits {
-            wall_ms,
-            output_bytes,
-            stdout_bytes,
-            stderr_bytes,
-        },
-    )
+    any::<[u64; 4]>().prop_map(|[wall_ms, output_bytes, stdout_bytes, stderr_bytes]| JobLimits {
+        wall_ms,
+        output_bytes,
+        stdout_bytes,
+        stderr_bytes,
+    })
 }
 
 pub(crate) fn spec() -> impl Strategy<Value = JobSpec> {
-    (
-        digest(),
-        arch(),
-        texts(),
-        texts(),
-        text(),
-        text(),
-        texts(),
-        limits(),
+    (digest(), arch(), texts(), texts(), text(), text(), texts(), limits()).prop_map(
+        |(image, arch, args, env, cwd, user, outputs, limits)| JobSpec {
+            image,
+            arch,
+            args,
+            env,
+            cwd,
+            user,
+            outputs,
+            limits,
+        },
     )
-        .prop_map(
-            |(image, arch, args, env, cwd, user, outputs, limits)| JobSpec {
-                image,
-                arch,
-                args,
-                env,
-                cwd,
-                user,
-                outputs,
-                limits,
-            },
-        )
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -162,34 +148,23 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 pub(crate) fn usage() -> impl Strategy<Value = Usage> {
-    any::<[u64; 5]>().prop_map(
-        |[wall_us, user_us, system_us, max_rss_bytes, oom_kills]| Usage {
-            wall_us,
-            user_us,
-            system_us,
-            max_rss_bytes,
-            oom_kills,
-        },
-    )
+    any::<[u64; 5]>().prop_map(|[wall_us, user_us, system_us, max_rss_bytes, oom_kills]| Usage {
+        wall_us,
+        user_us,
+        system_us,
+        max_rss_bytes,
+        oom_kills,
+    })
 }
 
 pub(crate) fn truncated() -> impl Strategy<Value = Vec<Truncated>> {
-    vec(
-        select(&[Truncated::Files, Truncated::Stderr, Truncated::Stdout][..]),
-        0..6,
-    )
+    vec(select(&[Truncated::Files, Truncated::Stderr, Truncated::Stdout][..]), 0..6)
 }
 
 pub(crate) fn meta() -> impl Strategy<Value = ResultMeta> {
     let phases =
         any::<[u64; 5]>().prop_map(|[mount_us, unpack_us, start_us, run_us, collect_us]| {
-            GuestPhases {
-                mount_us,
-                unpack_us,
-                start_us,
-                run_us,
-                collect_us,
-            }
+            GuestPhases { mount_us, unpack_us, start_us, run_us, collect_us }
         });
     (outcome(), usage(), truncated(), texts(), phases, text()).prop_map(
         |(outcome, usage, truncated, notes, phases, kernel)| ResultMeta {
@@ -215,54 +190,33 @@ pub(crate) fn ran_on() -> impl Strategy<Value = RanOn> {
 
 pub(crate) fn guest_config() -> impl Strategy<Value = GuestConfig> {
     let entropy = vec(any::<u8>(), 64).prop_map(|bytes| bytes.try_into().expect("64 bytes"));
-    (
-        text(),
-        spec(),
-        entropy,
-        any::<u64>(),
-        text(),
-        any::<[u8; 16]>(),
-        text(),
+    (text(), spec(), entropy, any::<u64>(), text(), any::<[u8; 16]>(), text()).prop_map(
+        |(request_id, spec, entropy, time_unix_us, hostname, pack_uuid, pack_prefix)| GuestConfig {
+            request_id,
+            spec,
+            entropy,
+            time_unix_us,
+            hostname,
+            pack_uuid,
+            pack_prefix,
+        },
     )
-        .prop_map(
-            |(request_id, spec, entropy, time_unix_us, hostname, pack_uuid, pack_prefix)| {
-                GuestConfig {
-                    request_id,
-                    spec,
-                    entropy,
-                    time_unix_us,
-                    hostname,
-                    pack_uuid,
-                    pack_prefix,
-                }
-            },
-        )
 }
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
     let images = vec(digest(), 0..4);
-    (
-        text(),
-        arch(),
-        text(),
-        text(),
-        text(),
-        any::<u32>(),
-        texts(),
-        images,
+    (text(), arch(), text(), text(), text(), any::<u32>(), texts(), images).prop_map(
+        |(worker, arch, cpu, vmm, kernel, slots, labels, images)| Hello {
+            worker,
+            arch,
+            cpu,
+            vmm,
+            kernel,
+            slots,
+            labels,
+            images,
+        },
     )
-        .prop_map(
-            |(worker, arch, cpu, vmm, kernel, slots, labels, images)| Hello {
-                worker,
-                arch,
-                cpu,
-                vmm,
-                kernel,
-                slots,
-                labels,
-                images,
-            },
-        )
 }
 
 pub(crate) fn welcome() -> impl Strategy<Value = Welcome> {
@@ -291,14 +245,7 @@ pub(crate) fn lease_head() -> impl Strategy<Value = LeaseHead> {
 
 pub(crate) fn done_head() -> impl Strategy<Value = DoneHead> {
     let phases = any::<[u64; 6]>().prop_map(
-        |[
-            transfer_us,
-            lease_us,
-            attach_us,
-            guest_us,
-            stop_us,
-            parse_us,
-        ]| WorkerPhases {
+        |[transfer_us, lease_us, attach_us, guest_us, stop_us, parse_us]| WorkerPhases {
             transfer_us,
             lease_us,
             attach_us,

@@ -9,11 +9,7 @@ use std::path::{Path, PathBuf};
 /// The bytes of a vector, if it is there.
 pub(crate) fn load(name: &str) -> Option<Vec<u8>> {
     let text = std::fs::read_to_string(folder().join(name)).ok()?;
-    if name.ends_with(".hex") {
-        Some(from_hex(&text))
-    } else {
-        Some(text.trim_end().into())
-    }
+    if name.ends_with(".hex") { Some(from_hex(&text)) } else { Some(text.trim_end().into()) }
 }
 
 /// Compares what was encoded with its vector; when there is none, says what to add.
@@ -68,12 +64,8 @@ pub(crate) fn from_hex(text: &str) -> Vec<u8> {
         .filter(|char| !char.is_whitespace())
         .map(|char| char.to_digit(16).expect("hexadecimal digits"))
         .collect();
-    let pairs = digits
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |high, low| high * 16 + low));
-    pairs
-        .map(|byte| u8::try_from(byte).expect("two digits"))
-        .collect()
+    let pairs = digits.chunks(2).map(|pair| pair.iter().fold(0, |high, low| high * 16 + low));
+    pairs.map(|byte| u8::try_from(byte).expect("two digits")).collect()
 }
 
 fn folder() -> PathBuf {

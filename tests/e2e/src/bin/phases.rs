@@ -28,7 +28,9 @@ fn main() -> anyhow::Result<()> {
     println!(
         "| job | queue | transfer | attach | mount | unpack | start | run | collect | stop | total | client |"
     );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!(
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
     for (name, job) in jobs {
         lab.client.run(job())?;
         let mut answers = Vec::with_capacity(RUNS);

@@ -19,10 +19,7 @@ crate::scenarios![
 fn readiness_is_a_real_job(labs: &Labs) -> anyhow::Result<()> {
     let alone = Lab::without_workers()?;
     ensure!(alone.client.status("/healthz")? == 200);
-    ensure!(
-        alone.client.status("/readyz")? == 503,
-        "ready without a worker"
-    );
+    ensure!(alone.client.status("/readyz")? == 503, "ready without a worker");
     ensure!(labs.common()?.client.status("/readyz")? == 200);
     Ok(())
 }
@@ -34,36 +31,18 @@ fn metrics_count_what_happened(labs: &Labs) -> anyhow::Result<()> {
     let before = metric(&client::get(&url)?, series).unwrap_or(0.0);
     lab.client.run(Job::shell("true"))?;
     let text = client::get(&url)?;
-    ensure!(
-        metric(&text, series).unwrap_or(0.0) >= before + 1.0,
-        "{text}"
-    );
-    ensure!(
-        metric(&text, "pe_lb_workers").is_some_and(|workers| workers >= 1.0),
-        "{text}"
-    );
+    ensure!(metric(&text, series).unwrap_or(0.0) >= before + 1.0, "{text}");
+    ensure!(metric(&text, "pe_lb_workers").is_some_and(|workers| workers >= 1.0), "{text}");
     Ok(())
 }
 
 fn bad_requests_get_a_problem_that_names_the_field(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.common()?;
     let jobs = [
-        (
-            Job::shell("true").with(|job| job.limits.wall_ms = Some(0)),
-            "/limits/wall_ms",
-        ),
-        (
-            Job::shell("true").with(|job| job.limits.wall_ms = Some(u64::MAX)),
-            "/limits/wall_ms",
-        ),
-        (
-            Job::shell("true").file("../escape", b""),
-            "/files/..~1escape",
-        ),
-        (
-            Job::shell("true").with(|job| job.cwd = Some("relative".to_owned())),
-            "/cwd",
-        ),
+        (Job::shell("true").with(|job| job.limits.wall_ms = Some(0)), "/limits/wall_ms"),
+        (Job::shell("true").with(|job| job.limits.wall_ms = Some(u64::MAX)), "/limits/wall_ms"),
+        (Job::shell("true").file("../escape", b""), "/files/..~1escape"),
+        (Job::shell("true").with(|job| job.cwd = Some("relative".to_owned())), "/cwd"),
         (Job::shell("true").env("A=B", "x"), "/env/A=B"),
     ];
     for (job, pointer) in jobs {
@@ -84,16 +63,11 @@ fn a_load_balancer_told_to_end_finishes_what_runs(_: &Labs) -> anyhow::Result<()
     let job = std::thread::spawn(move || client.run(Job::shell("sleep 2; echo finished")));
     let url = format!("http://127.0.0.1:{}/metrics", lab.worker()?.metrics_port);
     pe_e2e::wait::until("the job to be leased", Duration::from_secs(30), || {
-        let leased = metric(
-            &client::get(&url).ok()?,
-            "pe_worker_pool_slots{state=\"leased\"}",
-        )?;
+        let leased = metric(&client::get(&url).ok()?, "pe_worker_slots{state=\"leased\"}")?;
         (leased >= 1.0).then_some(())
     })?;
     lab.lb.signal(Signal::SIGTERM);
-    let answer = job
-        .join()
-        .map_err(|_| anyhow::anyhow!("the client panicked"))??;
+    let answer = job.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
     ensure!(client::stdout_text(&answer)? == "finished\n", "{answer:?}");
     let status = lab.lb.ended(Duration::from_secs(30))?;
     ensure!(status.success(), "{status}: {}", lab.lb.log());

@@ -27,29 +27,14 @@ fn a_c_program_is_compiled_and_run(labs: &Labs) -> anyhow::Result<()> {
     let source = br#"#include <stdio.h>
 int main(void) { int c, n = 0; while ((c = getchar()) != EOF) n += c; printf("sum %d\n", n); return 7; }
 "#;
-    let job = Job::new(
-        "gcc",
-        &[
-            "sh",
-            "-c",
-            "gcc -O1 main.c -o /output/a.out && /output/a.out",
-        ],
-    )
-    .file("main.c", source)
-    .stdin(&[1, 2, 3, 250]);
+    let job = Job::new("gcc", &["sh", "-c", "gcc -O1 main.c -o /output/a.out && /output/a.out"])
+        .file("main.c", source)
+        .stdin(&[1, 2, 3, 250]);
     let answer = labs.common()?.client.run(job)?;
-    ensure!(
-        answer.head.outcome == Outcome::Exited { code: 7 },
-        "{answer:?}"
-    );
+    ensure!(answer.head.outcome == Outcome::Exited { code: 7 }, "{answer:?}");
     ensure!(client::stdout_text(&answer)? == "sum 256\n", "{answer:?}");
     ensure!(client::file(&answer, "a.out")?.starts_with(b"\x7fELF"));
-    ensure!(
-        answer
-            .files
-            .get("a.out")
-            .is_some_and(|file| file.executable)
-    );
+    ensure!(answer.files.get("a.out").is_some_and(|file| file.executable));
     Ok(())
 }
 
@@ -90,28 +75,18 @@ fn args_env_cwd_and_stdin_reach_the_program_exactly(labs: &Labs) -> anyhow::Resu
     ensure!(env.contains(r"(b'PE_EMPTY', b'')"), "{text}");
     ensure!(env.contains(r"(b'PE_LINES', b'a\nb=c')"), "{text}");
     ensure!(env.contains(r"(b'PATH', b'/usr/bin:/bin')"), "{text}");
-    ensure!(
-        lines.get(3) == Some(&r"b'bytes \x00\xff\xfe\r\n'"),
-        "{text}"
-    );
+    ensure!(lines.get(3) == Some(&r"b'bytes \x00\xff\xfe\r\n'"), "{text}");
     Ok(())
 }
 
 fn an_image_without_a_path_gets_the_default_one(labs: &Labs) -> anyhow::Result<()> {
     let answer = labs.common()?.client.run(Job::new("busybox", &["env"]))?;
     let text = client::stdout_text(&answer)?;
-    ensure!(
-        text.lines()
-            .any(|line| line.starts_with("PATH=/usr/local/sbin:")),
-        "{text}"
-    );
+    ensure!(text.lines().any(|line| line.starts_with("PATH=/usr/local/sbin:")), "{text}");
     // Nothing of ours or of the host's shows up in a program's environment.
     for line in text.lines() {
         let name = line.split('=').next().unwrap_or_default();
-        ensure!(
-            ["PATH", "HOME", "SHLVL", "PWD", "HOSTNAME"].contains(&name),
-            "{text}"
-        );
+        ensure!(["PATH", "HOME", "SHLVL", "PWD", "HOSTNAME"].contains(&name), "{text}");
     }
     Ok(())
 }
@@ -138,37 +113,22 @@ fn every_byte_value_comes_back_on_every_way_out(labs: &Labs) -> anyhow::Result<(
         .stdin(&bytes);
     let answer = labs.common()?.client.run(job)?;
     ensure!(client::stdout(&answer)? == bytes, "stdout differs");
-    ensure!(
-        answer.stderr.clone().into_bytes()? == bytes,
-        "stderr differs"
-    );
+    ensure!(answer.stderr.clone().into_bytes()? == bytes, "stderr differs");
     ensure!(client::file(&answer, "copy")? == bytes, "file differs");
     ensure!(client::file(&answer, "stdin")? == bytes, "stdin differs");
     Ok(())
 }
 
 fn empty_files_and_unicode_names_survive_both_ways(labs: &Labs) -> anyhow::Result<()> {
-    let names = [
-        "empty",
-        "\u{e9}t\u{e9}/na\u{ef}ve \u{1f600}.txt",
-        "-dash",
-        "with space/\u{65e5}\u{672c}",
-    ];
-    let job = names
-        .iter()
-        .fold(Job::shell("cp -r . /output/"), |job, name| {
-            job.file(name, b"")
-        });
+    let names =
+        ["empty", "\u{e9}t\u{e9}/na\u{ef}ve \u{1f600}.txt", "-dash", "with space/\u{65e5}\u{672c}"];
+    let job = names.iter().fold(Job::shell("cp -r . /output/"), |job, name| job.file(name, b""));
     let answer = labs.common()?.client.run(job)?;
     ensure!(answer.head.outcome == EXITED, "{answer:?}");
     for name in names {
         ensure!(client::file(&answer, name)?.is_empty());
     }
-    ensure!(
-        answer.files.len() == names.len(),
-        "{:?}",
-        answer.files.keys()
-    );
+    ensure!(answer.files.len() == names.len(), "{:?}", answer.files.keys());
     Ok(())
 }
 
@@ -181,10 +141,7 @@ fn outputs_patterns_return_new_files_of_the_working_directory(labs: &Labs) -> an
         .with(|job| job.outputs = vec!["*.o".to_owned(), "sub/**".to_owned()]);
     let answer = labs.common()?.client.run(job)?;
     let names: Vec<&String> = answer.files.keys().collect();
-    ensure!(
-        names == ["both.o", "made.o", "old.o", "sub/deep.o"],
-        "{names:?}"
-    );
+    ensure!(names == ["both.o", "made.o", "old.o", "sub/deep.o"], "{names:?}");
     ensure!(client::file(&answer, "both.o")? == b"from-output\n");
     ensure!(client::file(&answer, "old.o")? == b"changed\n");
     Ok(())
@@ -194,24 +151,13 @@ fn symbolic_links_come_back_as_links_and_are_not_followed(labs: &Labs) -> anyhow
     let script = "cd /output; ln -s /etc/passwd secret; ln -s nowhere/../x dangling; ln -s . loop; \
                   mkfifo pipe; echo a > real; ln real hard";
     let answer = labs.common()?.client.run(Job::shell(script))?;
-    for (name, target) in [
-        ("secret", "/etc/passwd"),
-        ("dangling", "nowhere/../x"),
-        ("loop", "."),
-    ] {
-        ensure!(
-            answer.files.get(name).is_some_and(|file| file.symlink),
-            "{name}: {answer:?}"
-        );
+    for (name, target) in [("secret", "/etc/passwd"), ("dangling", "nowhere/../x"), ("loop", ".")] {
+        ensure!(answer.files.get(name).is_some_and(|file| file.symlink), "{name}: {answer:?}");
         ensure!(client::file(&answer, name)? == target.as_bytes());
     }
     ensure!(client::file(&answer, "hard")? == b"a\n");
     ensure!(!answer.files.contains_key("pipe"));
-    ensure!(
-        answer.head.notes.iter().any(|note| note.contains("pipe")),
-        "{:?}",
-        answer.head.notes
-    );
+    ensure!(answer.head.notes.iter().any(|note| note.contains("pipe")), "{:?}", answer.head.notes);
     Ok(())
 }
 
@@ -220,10 +166,7 @@ fn every_exit_code_comes_back_as_it_was(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.common()?;
     for code in [0, 1, 2, 125, 126, 127, 128, 130, 137, 143, 254, 255] {
         let answer = lab.client.run(Job::shell(&format!("exit {code}")))?;
-        ensure!(
-            answer.head.outcome == Outcome::Exited { code },
-            "{code}: {answer:?}"
-        );
+        ensure!(answer.head.outcome == Outcome::Exited { code }, "{code}: {answer:?}");
     }
     Ok(())
 }
@@ -236,21 +179,15 @@ fn signals_are_told_from_exit_codes(labs: &Labs) -> anyhow::Result<()> {
         let script = format!(
             "import signal; signal.signal({signal}, signal.SIG_DFL) if {signal} != 9 else 0\n{script}"
         );
-        let answer = lab
-            .client
-            .run(Job::new("python", &["python3", "-c", &script]))?;
-        ensure!(
-            answer.head.outcome == Outcome::Signaled { signal },
-            "{signal}: {answer:?}"
-        );
+        let answer = lab.client.run(Job::new("python", &["python3", "-c", &script]))?;
+        ensure!(answer.head.outcome == Outcome::Signaled { signal }, "{signal}: {answer:?}");
     }
     Ok(())
 }
 
 fn sixteen_mebibytes_go_in_and_come_out(labs: &Labs) -> anyhow::Result<()> {
-    let bytes: Vec<u8> = (0u32..4_180_000)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-        .collect();
+    let bytes: Vec<u8> =
+        (0u32..4_180_000).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let job = Job::shell("cp big /output/big; sha256sum big")
         .file("big", &bytes)
         .with(|job| job.limits.output_bytes = Some(16 << 20));
@@ -263,32 +200,19 @@ fn sixteen_mebibytes_go_in_and_come_out(labs: &Labs) -> anyhow::Result<()> {
 }
 
 fn the_result_says_where_it_ran_and_where_the_time_went(labs: &Labs) -> anyhow::Result<()> {
-    let answer = labs.common()?.client.run(Job::shell(
-        "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done",
-    ))?;
+    let answer = labs
+        .common()?
+        .client
+        .run(Job::shell("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"))?;
     let head = &answer.head;
-    let ran_on = head
-        .ran_on
-        .clone()
-        .ok_or_else(|| anyhow::anyhow!("no ran_on"))?;
-    ensure!(
-        ran_on.worker == "worker-0" && ran_on.arch == pe_proto::Arch::X86_64,
-        "{ran_on:?}"
-    );
+    let ran_on = head.ran_on.clone().ok_or_else(|| anyhow::anyhow!("no ran_on"))?;
+    ensure!(ran_on.worker == "worker-0" && ran_on.arch == pe_proto::Arch::X86_64, "{ran_on:?}");
     ensure!(!ran_on.kernel.is_empty() && !ran_on.cpu.is_empty() && ran_on.vmm.starts_with("qemu"));
     let phases = head.phases;
     let inside =
         phases.mount_us + phases.unpack_us + phases.start_us + phases.run_us + phases.collect_us;
     ensure!(phases.run_us > 0 && inside <= phases.total_us, "{phases:?}");
-    ensure!(
-        head.usage.user_us > 0 && head.usage.max_rss_bytes > 0,
-        "{:?}",
-        head.usage
-    );
-    ensure!(
-        head.usage.wall_us >= head.usage.user_us / 2,
-        "{:?}",
-        head.usage
-    );
+    ensure!(head.usage.user_us > 0 && head.usage.max_rss_bytes > 0, "{:?}", head.usage);
+    ensure!(head.usage.wall_us >= head.usage.user_us / 2, "{:?}", head.usage);
     Ok(())
 }

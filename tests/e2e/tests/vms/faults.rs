@@ -31,9 +31,7 @@ fn with_harm(lab: &Lab, wall_ms: u64, signal: Signal) -> anyhow::Result<Answer> 
     let client = lab.client.clone();
     let running = thread::spawn(move || client.run(job));
     harm_after_output(lab, signal)?;
-    let answer = running
-        .join()
-        .map_err(|_| anyhow::anyhow!("the client panicked"))??;
+    let answer = running.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
     Ok(answer)
 }
 
@@ -60,70 +58,41 @@ fn vm_of_running_job(lab: &Lab) -> anyhow::Result<u32> {
     let worker = lab.worker()?;
     let mut before = (0, 0);
     let mut calm = 0;
-    wait::until(
-        "a job in its VM to come to rest",
-        Duration::from_secs(60),
-        || {
-            let text =
-                client::get(&format!("http://127.0.0.1:{}/metrics", worker.metrics_port)).ok()?;
-            let leased = pe_e2e::lab::metric(&text, "pe_worker_pool_slots{state=\"leased\"}")?;
-            let [vm] = worker.vms()[..] else { return None };
-            let now = (vm, cpu_ticks(vm));
-            calm = if leased >= 1.0 && now == before && now.1 > 0 {
-                calm + 1
-            } else {
-                0
-            };
-            before = now;
-            thread::park_timeout(Duration::from_millis(100));
-            (calm >= 8).then_some(vm)
-        },
-    )
+    wait::until("a job in its VM to come to rest", Duration::from_secs(60), || {
+        let text =
+            client::get(&format!("http://127.0.0.1:{}/metrics", worker.metrics_port)).ok()?;
+        let leased = pe_e2e::lab::metric(&text, "pe_worker_slots{state=\"leased\"}")?;
+        let [vm] = worker.vms()[..] else { return None };
+        let now = (vm, cpu_ticks(vm));
+        calm = if leased >= 1.0 && now == before && now.1 > 0 { calm + 1 } else { 0 };
+        before = now;
+        thread::park_timeout(Duration::from_millis(100));
+        (calm >= 8).then_some(vm)
+    })
     .context("waiting to do harm")
 }
 
 fn cpu_ticks(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let field = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0u64)
-    };
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |index: usize| fields.get(index).and_then(|text| text.parse().ok()).unwrap_or(0u64);
     field(11) + field(12)
 }
 
 fn a_killed_vmm_is_a_lost_job_with_its_output_kept(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.single()?;
     let answer = with_harm(&lab, 120_000, Signal::SIGKILL)?;
-    ensure!(
-        matches!(answer.head.outcome, Outcome::Lost { .. }),
-        "{answer:?}"
-    );
+    ensure!(matches!(answer.head.outcome, Outcome::Lost { .. }), "{answer:?}");
     ensure!(client::stdout_text(&answer)? == "first\n", "{answer:?}");
-    ensure!(
-        answer.stderr.clone().into_bytes()? == b"second\n",
-        "{answer:?}"
-    );
+    ensure!(answer.stderr.clone().into_bytes()? == b"second\n", "{answer:?}");
     next_job_is_clean(&lab)
 }
 
 fn a_hung_vmm_is_ended_by_the_workers_clock(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.single()?;
     let answer = with_harm(&lab, 15_000, Signal::SIGSTOP)?;
-    ensure!(
-        answer.head.outcome
-            == Outcome::TimedOut {
-                clock: Clock::Worker
-            },
-        "{answer:?}"
-    );
+    ensure!(answer.head.outcome == Outcome::TimedOut { clock: Clock::Worker }, "{answer:?}");
     ensure!(client::stdout_text(&answer)? == "first\n", "{answer:?}");
     next_job_is_clean(&lab)
 }
@@ -132,10 +101,7 @@ fn a_vmm_that_ends_by_itself_is_not_an_answer(labs: &Labs) -> anyhow::Result<()>
     let lab = labs.single()?;
     // QEMU takes SIGTERM as a request to end, and exits with status 0.
     let answer = with_harm(&lab, 120_000, Signal::SIGTERM)?;
-    ensure!(
-        matches!(answer.head.outcome, Outcome::Lost { .. }),
-        "{answer:?}"
-    );
+    ensure!(matches!(answer.head.outcome, Outcome::Lost { .. }), "{answer:?}");
     ensure!(client::stdout_text(&answer)? == "first\n", "{answer:?}");
     next_job_is_clean(&lab)
 }
@@ -163,23 +129,14 @@ fn a_client_that_hangs_up_frees_the_vm(labs: &Labs) -> anyhow::Result<()> {
     let body = serde_json::to_string(&Job::shell("sleep 1000").0)?;
     let url = format!("{}/api/v1/run", lab.client.url);
     let mut curl = std::process::Command::new("curl")
-        .args([
-            "-s",
-            "-H",
-            "content-type: application/json",
-            "-d",
-            &body,
-            &url,
-        ])
+        .args(["-s", "-H", "content-type: application/json", "-d", &body, &url])
         .stdout(std::process::Stdio::null())
         .spawn()?;
     let vm = vm_of_running_job(&lab)?;
     curl.kill()?;
     curl.wait()?;
-    wait::until(
-        "the VM of an abandoned job to be gone",
-        Duration::from_secs(10),
-        || (!worker.vms().contains(&vm)).then_some(()),
-    )?;
+    wait::until("the VM of an abandoned job to be gone", Duration::from_secs(10), || {
+        (!worker.vms().contains(&vm)).then_some(())
+    })?;
     next_job_is_clean(&lab)
 }

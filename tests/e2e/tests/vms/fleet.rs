@@ -27,22 +27,14 @@ fn in_parallel(client: &Client, jobs: Vec<Job>) -> anyhow::Result<Vec<Answer>> {
         .collect();
     running
         .into_iter()
-        .map(|thread| {
-            thread
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))?
-        })
+        .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
         .collect()
 }
 
 fn by_worker(answers: &[Answer]) -> BTreeMap<String, usize> {
     let mut count = BTreeMap::new();
     for answer in answers {
-        let worker = answer
-            .head
-            .ran_on
-            .as_ref()
-            .map(|ran_on| ran_on.worker.clone());
+        let worker = answer.head.ran_on.as_ref().map(|ran_on| ran_on.worker.clone());
         *count.entry(worker.unwrap_or_default()).or_default() += 1;
     }
     count
@@ -53,17 +45,11 @@ fn two_workers_share_jobs_and_come_and_go(_: &Labs) -> anyhow::Result<()> {
     let check = |lab: &mut Lab| -> anyhow::Result<()> {
         // A worker that starts late is used as soon as it is there.
         lab.start_worker("late", 1)?;
-        lab.workers
-            .last()
-            .ok_or_else(|| anyhow::anyhow!("no worker"))?
-            .wait_ready(1)?;
+        lab.workers.last().ok_or_else(|| anyhow::anyhow!("no worker"))?.wait_ready(1)?;
         let jobs = (0..6).map(|_| Job::shell("sleep 1; echo done")).collect();
         let answers = in_parallel(&lab.client, jobs)?;
         let count = by_worker(&answers);
-        ensure!(
-            count.get("worker-0") >= Some(&2) && count.get("late") >= Some(&2),
-            "{count:?}"
-        );
+        ensure!(count.get("worker-0") >= Some(&2) && count.get("late") >= Some(&2), "{count:?}");
 
         // A worker killed in the middle of a job: the job runs again on the other one.
         let client = lab.client.clone();
@@ -74,52 +60,28 @@ fn two_workers_share_jobs_and_come_and_go(_: &Labs) -> anyhow::Result<()> {
             })
             .collect();
         wait_leased(lab, 2)?;
-        let late = lab
-            .workers
-            .pop()
-            .ok_or_else(|| anyhow::anyhow!("no worker"))?;
+        let late = lab.workers.pop().ok_or_else(|| anyhow::anyhow!("no worker"))?;
         late.daemon.signal(Signal::SIGKILL);
         for job in both {
-            let answer = job
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
-            ensure!(
-                answer.head.outcome == Outcome::Exited { code: 0 },
-                "{answer:?}"
-            );
+            let answer = job.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            ensure!(answer.head.outcome == Outcome::Exited { code: 0 }, "{answer:?}");
             ensure!(by_worker(&[answer]).contains_key("worker-0"));
         }
 
         // It is forgotten at once: a job waits for nobody but the worker that is left.
         let answer = lab.client.run(Job::shell("true"))?;
-        ensure!(
-            answer.head.phases.queue_us < 1_000_000,
-            "{:?}",
-            answer.head.phases
-        );
+        ensure!(answer.head.phases.queue_us < 1_000_000, "{:?}", answer.head.phases);
 
         // A worker told to end finishes what it runs, and only then ends.
         let client = lab.client.clone();
         let last = thread::spawn(move || client.run(Job::shell("sleep 2; echo finished")));
         wait_leased(lab, 1)?;
-        let mut worker = lab
-            .workers
-            .pop()
-            .ok_or_else(|| anyhow::anyhow!("no worker"))?;
+        let mut worker = lab.workers.pop().ok_or_else(|| anyhow::anyhow!("no worker"))?;
         worker.daemon.signal(Signal::SIGTERM);
-        let answer = last
-            .join()
-            .map_err(|_| anyhow::anyhow!("a client panicked"))??;
-        ensure!(
-            answer.head.outcome == Outcome::Exited { code: 0 },
-            "{answer:?}"
-        );
+        let answer = last.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
+        ensure!(answer.head.outcome == Outcome::Exited { code: 0 }, "{answer:?}");
         let status = worker.daemon.ended(Duration::from_secs(30))?;
-        ensure!(
-            status.success(),
-            "drained worker ended with {status}: {}",
-            worker.daemon.log()
-        );
+        ensure!(status.success(), "drained worker ended with {status}: {}", worker.daemon.log());
         Ok(())
     };
     check(&mut lab).map_err(|error| error.context(lab.logs()))
@@ -132,7 +94,7 @@ fn wait_leased(lab: &Lab, jobs: u32) -> anyhow::Result<()> {
         for worker in &lab.workers {
             let url = format!("http://127.0.0.1:{}/metrics", worker.metrics_port);
             let text = pe_e2e::client::get(&url).ok()?;
-            leased += pe_e2e::lab::metric(&text, "pe_worker_pool_slots{state=\"leased\"}")?;
+            leased += pe_e2e::lab::metric(&text, "pe_worker_slots{state=\"leased\"}")?;
         }
         (leased >= f64::from(jobs)).then_some(())
     })

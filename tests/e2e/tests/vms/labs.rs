@@ -18,9 +18,7 @@ impl std::ops::Deref for InUse<'_> {
     type Target = Lab;
 
     fn deref(&self) -> &Lab {
-        self.0
-            .as_ref()
-            .expect("a lab is put there before it is handed out")
+        self.0.as_ref().expect("a lab is put there before it is handed out")
     }
 }
 

@@ -3,10 +3,7 @@
 //! The scenarios run one after the other: several of them count processes or look for the one VM
 //! that runs their job. A lab starts when the first scenario needs it and is torn down at the end.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "figures that a scenario measured belong to its output"
-)]
+#![expect(clippy::print_stdout, reason = "figures that a scenario measured belong to its output")]
 
 mod daemons;
 mod exactness;

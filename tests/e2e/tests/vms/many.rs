@@ -43,41 +43,16 @@ fn two_hundred_and_fifty_six_jobs_each_get_a_vm_of_their_own_and_leave_nothing(
     let after = holdings(&lab)?;
     println!("   before {before:?}\n   after  {after:?}");
     for (before, after) in before.iter().zip(&after) {
-        ensure!(
-            before.children == after.children,
-            "processes: {before:?} {after:?}"
-        );
-        ensure!(
-            after.fds <= before.fds + 4,
-            "file descriptors: {before:?} {after:?}"
-        );
-        ensure!(
-            after.memfds <= before.memfds,
-            "memfds: {before:?} {after:?}"
-        );
-        ensure!(
-            after.mappings <= before.mappings + 16,
-            "mappings: {before:?} {after:?}"
-        );
-        ensure!(
-            after.resident_kib <= before.resident_kib + 32 * 1024,
-            "{before:?} {after:?}"
-        );
+        ensure!(before.children == after.children, "processes: {before:?} {after:?}");
+        ensure!(after.fds <= before.fds + 4, "file descriptors: {before:?} {after:?}");
+        ensure!(after.memfds <= before.memfds, "memfds: {before:?} {after:?}");
+        ensure!(after.mappings <= before.mappings + 16, "mappings: {before:?} {after:?}");
+        ensure!(after.resident_kib <= before.resident_kib + 32 * 1024, "{before:?} {after:?}");
     }
-    let left: Vec<_> = temporary_files()
-        .difference(&temporary_before)
-        .cloned()
-        .collect();
-    ensure!(
-        left.iter()
-            .all(|name| !name.contains("pe-") && !name.contains("qemu")),
-        "{left:?}"
-    );
-    let metrics = client::get(&format!(
-        "http://127.0.0.1:{}/metrics",
-        lab.worker()?.metrics_port
-    ))?;
-    let unexpected = pe_e2e::lab::metric(&metrics, "pe_worker_unexpected_vms");
+    let left: Vec<_> = temporary_files().difference(&temporary_before).cloned().collect();
+    ensure!(left.iter().all(|name| !name.contains("pe-") && !name.contains("qemu")), "{left:?}");
+    let metrics = client::get(&format!("http://127.0.0.1:{}/metrics", lab.worker()?.metrics_port))?;
+    let unexpected = pe_e2e::lab::metric(&metrics, "pe_worker_unexpected_vmm_processes");
     ensure!(unexpected == Some(0.0), "unexpected VMs: {unexpected:?}");
     Ok(())
 }
@@ -96,18 +71,14 @@ fn run_codes(lab: &Lab, codes: std::ops::Range<u32>) -> anyhow::Result<()> {
                             return Ok(());
                         }
                         let uuid = run_code(lab, u8::try_from(code)?)?;
-                        let is_new = uuids
-                            .lock()
-                            .is_ok_and(|mut uuids| uuids.insert(uuid.clone()));
+                        let is_new = uuids.lock().is_ok_and(|mut uuids| uuids.insert(uuid.clone()));
                         ensure!(is_new, "two jobs drew the same random uuid {uuid}");
                     }
                 })
             })
             .collect();
         for client in clients {
-            client
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))??;
         }
         Ok(())
     })
@@ -116,15 +87,9 @@ fn run_codes(lab: &Lab, codes: std::ops::Range<u32>) -> anyhow::Result<()> {
 fn run_code(lab: &Lab, code: u8) -> anyhow::Result<String> {
     let job = Job::new("busybox", &["sh", "-c", MARK, &code.to_string()]);
     let answer = lab.client.run(job)?;
-    ensure!(
-        answer.head.outcome == Outcome::Exited { code },
-        "{code}: {answer:?}"
-    );
+    ensure!(answer.head.outcome == Outcome::Exited { code }, "{code}: {answer:?}");
     let text = client::stdout_text(&answer)?;
-    ensure!(
-        !text.contains("USED"),
-        "job {code} found the marks of another: {text}"
-    );
+    ensure!(!text.contains("USED"), "job {code} found the marks of another: {text}");
     Ok(text.trim().to_owned())
 }
 
@@ -145,12 +110,7 @@ fn holdings(lab: &Lab) -> anyhow::Result<Vec<Holdings>> {
 fn temporary_files() -> BTreeSet<String> {
     let names = |dir: &str| {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        entries
-            .map(|entry| entry.path().display().to_string())
-            .collect::<Vec<_>>()
+        entries.map(|entry| entry.path().display().to_string()).collect::<Vec<_>>()
     };
-    ["/tmp", "/dev/shm", "/run", "/var/tmp"]
-        .into_iter()
-        .flat_map(names)
-        .collect()
+    ["/tmp", "/dev/shm", "/run", "/var/tmp"].into_iter().flat_map(names).collect()
 }

@@ -69,16 +69,10 @@ fn pe_run_takes_directories_and_writes_returned_files(labs: &Labs) -> anyhow::Re
         "tree/nested/tool",
     ];
     let out = pe(&lab, &args, Stdio::null())?;
-    ensure!(
-        out.status.success() && out.stdout == b"good morning\n",
-        "{out:?}"
-    );
+    ensure!(out.status.success() && out.stdout == b"good morning\n", "{out:?}");
     let tool = lab.scratch().join("got/copy/nested/tool");
     ensure!(fs::read(&tool)? == fs::read(tree.join("nested/tool"))?);
-    ensure!(
-        fs::metadata(&tool)?.permissions().mode() & 0o111 != 0,
-        "not executable"
-    );
+    ensure!(fs::metadata(&tool)?.permissions().mode() & 0o111 != 0, "not executable");
     ensure!(lab.scratch().join("got/copy/nested/empty").is_dir());
     Ok(())
 }
@@ -88,52 +82,19 @@ fn pe_run_says_plainly_what_went_wrong(labs: &Labs) -> anyhow::Result<()> {
     let cases: [(&[&str], i32, &str); 5] = [
         (&["run", "--image", "gxx", "--", "true"], 125, "gxx"),
         (
-            &[
-                "run",
-                "--image",
-                "busybox",
-                "--wall",
-                "120s",
-                "--",
-                "no-such-program",
-            ],
+            &["run", "--image", "busybox", "--wall", "120s", "--", "no-such-program"],
             127,
             "no-such-program",
         ),
-        (
-            &[
-                "run", "--image", "busybox", "--wall", "2s", "--", "sleep", "100",
-            ],
-            124,
-            "timed out",
-        ),
-        (
-            &[
-                "run",
-                "--image",
-                "busybox",
-                "--file",
-                "not-there.c",
-                "--",
-                "true",
-            ],
-            2,
-            "not-there.c",
-        ),
-        (
-            &["run", "--image", "busybox", "--wall", "999h", "--", "true"],
-            125,
-            "wall",
-        ),
+        (&["run", "--image", "busybox", "--wall", "2s", "--", "sleep", "100"], 124, "timed out"),
+        (&["run", "--image", "busybox", "--file", "not-there.c", "--", "true"], 2, "not-there.c"),
+        (&["run", "--image", "busybox", "--wall", "999h", "--", "true"], 125, "wall"),
     ];
     for (args, code, word) in cases {
         let out = pe(&lab, args, Stdio::null())?;
         let message = String::from_utf8_lossy(&out.stderr).into_owned();
         ensure!(out.status.code() == Some(code), "{args:?}: {out:?}");
-        ensure!(
-            message.contains(word) && message.starts_with("pe: "),
-            "{args:?}: {message}"
-        );
+        ensure!(message.contains(word) && message.starts_with("pe: "), "{args:?}: {message}");
     }
     Ok(())
 }

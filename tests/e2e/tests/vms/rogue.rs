@@ -51,10 +51,7 @@ fn archive_with(mode: &str) -> anyhow::Result<Vec<u8>> {
         .stdout(Stdio::piped())
         .spawn()
         .context("starting cpio")?;
-    cpio.stdin
-        .take()
-        .context("stdin")?
-        .write_all(b"init\nmode\n")?;
+    cpio.stdin.take().context("stdin")?.write_all(b"init\nmode\n")?;
     Ok(cpio.wait_with_output()?.stdout)
 }
 
@@ -75,11 +72,7 @@ fn no_lie_of_a_guest_is_taken_for_an_answer(_: &Labs) -> anyhow::Result<()> {
     ];
     for lie in lies {
         let lab = lab_of(lie)?;
-        let answer = lab
-            .client
-            .run(short_job())
-            .context(lie)
-            .context(lab.logs())?;
+        let answer = lab.client.run(short_job()).context(lie).context(lab.logs())?;
         let lost = matches!(answer.head.outcome, Outcome::Lost { .. });
         ensure!(lost, "{lie}: {answer:?}\n{}", lab.logs());
         let kept = if lie == "reboot" { "so far" } else { "" };
@@ -93,22 +86,11 @@ fn no_lie_of_a_guest_is_taken_for_an_answer(_: &Labs) -> anyhow::Result<()> {
 fn a_guest_that_says_nothing_is_ended_by_the_workers_clock(_: &Labs) -> anyhow::Result<()> {
     for mode in ["silent", "power-off"] {
         let lab = lab_of(mode)?;
-        let answer = lab
-            .client
-            .run(short_job())
-            .context(mode)
-            .context(lab.logs())?;
-        let by_clock = answer.head.outcome
-            == Outcome::TimedOut {
-                clock: Clock::Worker,
-            };
+        let answer = lab.client.run(short_job()).context(mode).context(lab.logs())?;
+        let by_clock = answer.head.outcome == Outcome::TimedOut { clock: Clock::Worker };
         let gone = matches!(answer.head.outcome, Outcome::Lost { .. });
         // A guest that powers off is noticed as one that ended, where its VMM lets it end.
-        ensure!(
-            by_clock || (mode == "power-off" && gone),
-            "{mode}: {answer:?}\n{}",
-            lab.logs()
-        );
+        ensure!(by_clock || (mode == "power-off" && gone), "{mode}: {answer:?}\n{}", lab.logs());
         lab.worker()?.wait_ready(1).context(mode)?;
     }
     Ok(())
@@ -117,15 +99,9 @@ fn a_guest_that_says_nothing_is_ended_by_the_workers_clock(_: &Labs) -> anyhow::
 fn a_guest_that_floods_its_serial_port_costs_no_memory(_: &Labs) -> anyhow::Result<()> {
     let lab = lab_of("serial-flood")?;
     let worker = lab.worker()?.daemon.pid();
-    let (memory, log) = (
-        procfs::resident_kib(worker),
-        lab.worker()?.daemon.log().len(),
-    );
+    let (memory, log) = (procfs::resident_kib(worker), lab.worker()?.daemon.log().len());
     let answer = lab.client.run(short_job())?;
-    let by_clock = answer.head.outcome
-        == Outcome::TimedOut {
-            clock: Clock::Worker,
-        };
+    let by_clock = answer.head.outcome == Outcome::TimedOut { clock: Clock::Worker };
     ensure!(by_clock, "{answer:?}\n{}", lab.logs());
     ensure!(client::stdout_text(&answer)? == "so far", "{answer:?}");
     let grown = procfs::resident_kib(worker).saturating_sub(memory);

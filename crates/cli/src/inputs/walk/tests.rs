@@ -19,11 +19,7 @@ fn fixture() -> tempfile::TempDir {
 fn list_text(text: &str) -> Result<Vec<(String, Kind)>, BadInput> {
     let mut listing = Listing::default();
     list(&FileArgument::parse(text, Path::exists), &mut listing)?;
-    Ok(listing
-        .entries
-        .into_iter()
-        .map(|each| (each.remote, each.kind))
-        .collect())
+    Ok(listing.entries.into_iter().map(|each| (each.remote, each.kind)).collect())
 }
 
 fn project(dir: &tempfile::TempDir) -> String {
@@ -31,9 +27,7 @@ fn project(dir: &tempfile::TempDir) -> String {
 }
 
 fn check_refused(dir: &tempfile::TempDir, messages: &[&str]) {
-    let bad = list_text(&project(dir))
-        .expect_err("must be refused")
-        .to_string();
+    let bad = list_text(&project(dir)).expect_err("must be refused").to_string();
     for message in messages {
         assert!(bad.contains(message), "{bad}");
     }
@@ -51,18 +45,9 @@ fn a_directory_is_listed_with_all_below_it() {
         ]
         .map(|(name, kind)| (format!("input/{prefix}{name}"), kind))
     };
-    assert_eq!(
-        list_text(&project(&dir)).expect("lists"),
-        expected("project/")
-    );
-    assert_eq!(
-        list_text(&format!("{}/.", project(&dir))).expect("lists"),
-        expected("")
-    );
-    assert_eq!(
-        list_text(&format!("{}=a/b", project(&dir))).expect("lists"),
-        expected("a/b/")
-    );
+    assert_eq!(list_text(&project(&dir)).expect("lists"), expected("project/"));
+    assert_eq!(list_text(&format!("{}/.", project(&dir))).expect("lists"), expected(""));
+    assert_eq!(list_text(&format!("{}=a/b", project(&dir))).expect("lists"), expected("a/b/"));
 }
 
 #[test]
@@ -71,14 +56,8 @@ fn links_that_stay_inside_are_followed() {
     symlink("src", dir.path().join("project/also")).expect("link");
     symlink("../run.sh", dir.path().join("project/src/go")).expect("link");
     let names: Vec<_> = list_text(&format!("{}/.", project(&dir))).expect("lists");
-    assert!(
-        names.contains(&("input/also/main.c".to_owned(), Kind::File)),
-        "{names:?}"
-    );
-    assert!(
-        names.contains(&("input/also/go".to_owned(), Kind::Executable)),
-        "{names:?}"
-    );
+    assert!(names.contains(&("input/also/main.c".to_owned(), Kind::File)), "{names:?}");
+    assert!(names.contains(&("input/also/go".to_owned(), Kind::Executable)), "{names:?}");
 }
 
 #[test]
@@ -87,10 +66,7 @@ fn a_link_that_is_named_itself_is_followed_wherever_it_leads() {
     symlink("project", dir.path().join("named")).expect("link");
     symlink("secret", dir.path().join("file")).expect("link");
     let named = list_text(&dir.path().join("named").display().to_string()).expect("lists");
-    assert_eq!(
-        named.first().map(|each| each.0.as_str()),
-        Some("input/named/run.sh")
-    );
+    assert_eq!(named.first().map(|each| each.0.as_str()), Some("input/named/run.sh"));
     let file = list_text(&dir.path().join("file").display().to_string()).expect("lists");
     assert_eq!(file, [("input/file".to_owned(), Kind::File)]);
 }
@@ -99,14 +75,7 @@ fn a_link_that_is_named_itself_is_followed_wherever_it_leads() {
 fn a_link_that_leaves_the_directory_is_refused_by_name() {
     let dir = fixture();
     symlink("../../secret", dir.path().join("project/src/leak")).expect("link");
-    check_refused(
-        &dir,
-        &[
-            "project/src/leak`",
-            "secret`, outside of `",
-            "a --file of its own",
-        ],
-    );
+    check_refused(&dir, &["project/src/leak`", "secret`, outside of `", "a --file of its own"]);
 }
 
 #[test]
@@ -144,13 +113,7 @@ fn what_is_too_large_is_refused_before_it_is_read() {
     let dir = fixture();
     let big = fs::File::create(dir.path().join("project/big.bin")).expect("file");
     big.set_len(INPUT_BYTES_MAX + 1).expect("sparse");
-    check_refused(
-        &dir,
-        &[
-            "project/big.bin` (16.0 MiB) does not fit",
-            "may be 16.0 MiB",
-        ],
-    );
+    check_refused(&dir, &["project/big.bin` (16.0 MiB) does not fit", "may be 16.0 MiB"]);
 }
 
 #[test]
@@ -168,10 +131,7 @@ fn too_many_files_are_refused() {
 fn a_place_that_cannot_be_is_refused() {
     let dir = fixture();
     for (remote, message) in [
-        (
-            "../x",
-            "cannot be a path below /input: path has a `.` or `..` name",
-        ),
+        ("../x", "cannot be a path below /input: path has a `.` or `..` name"),
         ("/etc/passwd", "path is absolute"),
         ("a//b", "path has an empty name"),
     ] {
@@ -179,8 +139,6 @@ fn a_place_that_cannot_be_is_refused() {
         let bad = list_text(&text).expect_err("must be refused").to_string();
         assert!(bad.contains(message), "{bad}");
     }
-    let bad = list_text("not-there.c")
-        .expect_err("must be refused")
-        .to_string();
+    let bad = list_text("not-there.c").expect_err("must be refused").to_string();
     assert!(bad.starts_with("cannot read `not-there.c`: "), "{bad}");
 }

@@ -1,0 +1,241 @@
+//! Settings: a TOML file and flags, checked whole before anything happens.
+//!
+//! Every setting has a default that is a constant of [`crate::limits`], with its reason there.
+//! What is wrong is told with file, key and reason.
+
+mod file;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pe_proto::Digest;
+use pe_proto::catalogue::Catalogue;
+use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
+
+use crate::core::broker::Terms;
+use crate::core::resolve::Grants;
+use crate::limits;
+use crate::shell::health::CanaryJob;
+use crate::shell::serve::Patience;
+use file::File;
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) listen_workers: SocketAddr,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) worker_token: Option<Digest>,
+    pub(crate) terms: Terms,
+    pub(crate) grants: Grants,
+    pub(crate) poll: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) patience: Patience,
+    pub(crate) drain_max: Duration,
+    pub(crate) canary: CanaryJob,
+}
+
+/// What flags say; each goes before the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// See `pe-lb --help`; and so on.
+    pub listen: Option<SocketAddr>,
+    /// Where workers are listened for.
+    pub listen_workers: Option<SocketAddr>,
+    /// The catalogue's file.
+    pub catalogue: Option<PathBuf>,
+    /// The file with the workers' token.
+    pub worker_token_file: Option<PathBuf>,
+    /// Wall clock of a job that asks for none.
+    pub wall_ms_default: Option<u64>,
+    /// The most that a job may ask for.
+    pub wall_ms_max: Option<u64>,
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum BadConfig {
+    /// A file cannot be read.
+    #[error("{file}: cannot be read")]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{file}: {problem}")]
+    Syntax {
+        /// Which.
+        file: PathBuf,
+        /// Where and why.
+        problem: String,
+    },
+    /// A value cannot be.
+    #[error("{origin}: {key}: {problem}")]
+    Value {
+        /// The file, or the flags.
+        origin: String,
+        /// Which value.
+        key: &'static str,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads everything that the settings name.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Self, BadConfig> {
+        let raw = match file {
+            Some(path) => File::parse(&read(path)?)
+                .map_err(|problem| BadConfig::Syntax { file: path.to_owned(), problem })?,
+            None => File::default(),
+        };
+        let origin = file.map_or("flags".to_owned(), |path| path.display().to_string());
+        let value = |key, problem: &str| BadConfig::Value {
+            origin: origin.clone(),
+            key,
+            problem: problem.to_owned(),
+        };
+        let millis = |key, given: Option<u64>, default: Duration| match given {
+            None => Ok(default),
+            Some(0) => Err(value(key, "expected milliseconds from 1 on, got 0")),
+            Some(given) => Ok(Duration::from_millis(given)),
+        };
+        let count = |key, given: Option<usize>, default: usize, most: usize| match given {
+            None => Ok(default),
+            Some(given) if (1..=most).contains(&given) => Ok(given),
+            Some(given) => Err(value(key, &format!("expected 1 to {most}, got {given}"))),
+        };
+        let catalogue = flags
+            .catalogue
+            .or(raw.catalogue)
+            .ok_or_else(|| value("catalogue", "expected the path of a catalogue file"))?;
+        let worker_token = match flags.worker_token_file.or(raw.worker_token_file) {
+            Some(path) => Some(token(&path)?),
+            None => None,
+        };
+        let queue = raw.queue;
+        let times = raw.times;
+        let terms = Terms {
+            queue_jobs_max: count(
+                "queue.jobs_max",
+                queue.jobs_max,
+                limits::QUEUE_JOBS_MAX,
+                limits::JOBS_MAX,
+            )?,
+            queue_wait: millis("queue.wait_ms", queue.wait_ms, limits::QUEUE_WAIT)?,
+            releases_max: limits::RELEASES_MAX,
+            reports_max: limits::REPORTS_MAX,
+            lease_grace: millis("times.lease_grace_ms", times.lease_grace_ms, limits::LEASE_GRACE)?,
+            worker_grace: millis(
+                "times.worker_grace_ms",
+                times.worker_grace_ms,
+                limits::WORKER_GRACE,
+            )?,
+        };
+        let wall_ms_max = flags.wall_ms_max.or(raw.wall_ms_max).unwrap_or(limits::WALL_MS_GRANTED);
+        if !(1..=WALL_MS_MAX).contains(&wall_ms_max) {
+            let problem = format!("expected 1 to {WALL_MS_MAX}, got {wall_ms_max}");
+            return Err(value("wall_ms_max", &problem));
+        }
+        let wall_ms_default = flags
+            .wall_ms_default
+            .or(raw.wall_ms_default)
+            .unwrap_or_else(|| WALL_MS_DEFAULT.min(wall_ms_max));
+        if !(1..=wall_ms_max).contains(&wall_ms_default) {
+            let problem =
+                format!("expected 1 to wall_ms_max ({wall_ms_max}), got {wall_ms_default}");
+            return Err(value("wall_ms_default", &problem));
+        }
+        let patience = Patience {
+            body_idle: millis("times.body_idle_ms", times.body_idle_ms, limits::BODY_IDLE)?,
+            idle: millis("times.idle_ms", times.idle_ms, limits::IDLE)?,
+            stall: millis("times.stall_ms", times.stall_ms, limits::WRITE_STALL)?,
+            look: limits::VITALS_INTERVAL,
+        };
+        let canary = CanaryJob {
+            image: raw.canary.image.unwrap_or_else(|| "busybox".to_owned()),
+            args: raw.canary.args.unwrap_or_else(|| vec!["true".to_owned()]),
+            fresh: millis("canary.fresh_ms", raw.canary.fresh_ms, limits::CANARY_FRESH)?,
+        };
+        Ok(Self {
+            listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
+            listen_workers: flags.listen_workers.or(raw.listen_workers).unwrap_or(LISTEN_WORKERS),
+            catalogue: read_catalogue(&catalogue)?,
+            worker_token,
+            terms,
+            grants: Grants { wall_ms_default, wall_ms_max },
+            poll: poll(millis("times.poll_ms", times.poll_ms, limits::POLL)?)
+                .ok_or_else(|| value("times.poll_ms", "expected at most 50000"))?,
+            connections_max: count(
+                "connections_max",
+                raw.connections_max,
+                limits::CONNECTIONS_MAX,
+                1_000_000,
+            )?,
+            patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
+            drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
+            canary,
+        })
+    }
+}
+
+/// Where clients are listened for unless something else is set: this machine only.
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+/// The same for workers.
+const LISTEN_WORKERS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+
+fn poll(given: Duration) -> Option<Duration> {
+    (given <= limits::POLL).then_some(given)
+}
+
+fn read(path: &Path) -> Result<String, BadConfig> {
+    let file = path.to_owned();
+    std::fs::read_to_string(path).map_err(|source| BadConfig::Read { file, source })
+}
+
+fn token(path: &Path) -> Result<Digest, BadConfig> {
+    let text = read(path)?;
+    let token = text.trim();
+    if token.len() < limits::TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let least = limits::TOKEN_BYTES_MIN;
+        let problem = format!("expected a token of at least {least} printable characters");
+        return Err(BadConfig::Syntax { file: path.to_owned(), problem });
+    }
+    Ok(Digest::of(token.as_bytes()))
+}
+
+fn read_catalogue(path: &Path) -> Result<Catalogue, BadConfig> {
+    let bad = |problem: String| BadConfig::Syntax { file: path.to_owned(), problem };
+    let catalogue: Catalogue =
+        serde_json::from_str(&read(path)?).map_err(|error| bad(error.to_string()))?;
+    let mut names = std::collections::BTreeSet::new();
+    for image in &catalogue.images {
+        if image.name.is_empty() || image.name.contains([':', '@']) {
+            return Err(bad(format!(
+                "image `{}`: expected a name without `:` and `@`",
+                image.name
+            )));
+        }
+        for tag in &image.tags {
+            if !names.insert((&image.name, tag)) {
+                return Err(bad(format!("image `{}:{tag}` is there twice", image.name)));
+            }
+        }
+        let mut env = image.platforms.iter().flat_map(|platform| &platform.config.env);
+        if let Some(pair) = env.find(|pair| !pair.contains('=') || pair.starts_with('=')) {
+            return Err(bad(format!("image `{}`: env `{pair}` has no name", image.name)));
+        }
+    }
+    Ok(catalogue)
+}
+
+#[cfg(test)]
+mod tests;

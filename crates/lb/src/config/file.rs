@@ -1,0 +1,55 @@
+//! The TOML file as it is written.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) listen_workers: Option<SocketAddr>,
+    pub(super) catalogue: Option<PathBuf>,
+    pub(super) worker_token_file: Option<PathBuf>,
+    pub(super) wall_ms_default: Option<u64>,
+    pub(super) wall_ms_max: Option<u64>,
+    pub(super) connections_max: Option<usize>,
+    pub(super) queue: Queue,
+    pub(super) times: Times,
+    pub(super) canary: Canary,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Queue {
+    pub(super) jobs_max: Option<usize>,
+    pub(super) wait_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Times {
+    pub(super) poll_ms: Option<u64>,
+    pub(super) lease_grace_ms: Option<u64>,
+    pub(super) worker_grace_ms: Option<u64>,
+    pub(super) body_idle_ms: Option<u64>,
+    pub(super) idle_ms: Option<u64>,
+    pub(super) stall_ms: Option<u64>,
+    pub(super) drain_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Canary {
+    pub(super) image: Option<String>,
+    pub(super) args: Option<Vec<String>>,
+    pub(super) fresh_ms: Option<u64>,
+}
+
+impl File {
+    /// Reads a file's text; what is wrong is told with line and key.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+}

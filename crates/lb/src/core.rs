@@ -1,0 +1,6 @@
+//! The pure core: decisions without tokio, I/O or a clock. Whoever calls says what time it is.
+
+pub mod broker;
+pub mod ids;
+pub mod moment;
+pub mod resolve;

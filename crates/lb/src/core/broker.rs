@@ -1,0 +1,339 @@
+//! The broker: which job runs in which slot.
+//!
+//! It owns the waiting jobs, the parked slots and the leases between them, and nothing else: no
+//! sockets, no clock, no bytes of a job. Each method is one event; what follows from it is left
+//! in [`Broker::next_decision`], to be carried out in order by the driver.
+//!
+//! ```text
+//!             submit                lease             begin_result
+//!   (client) --------> Waiting ---------------> Leased -----------> Answering --close--> (gone)
+//!                       |  ^   \                 |   |                  |
+//!              too late |  |    \ close          |   | overdue          | result_lost
+//!              refused  |  |     \               |   v                  |
+//!                       v  |      v              |  (answered: timed out)
+//!                    (gone) \   (gone)           |                      |
+//!                            \-------------------+----------------------/
+//!                              slot gone: again, at most `releases_max` times, then refused
+//! ```
+//!
+//! Invariants, held by the property test in `broker/model.rs`:
+//! - a job is in exactly one of these states and gets exactly one final decision (a refusal, or
+//!   overdue), or was begun to be answered, or was closed by its client;
+//! - a slot is leased at most once, and only while it was parked;
+//! - the slot leased is the most recently parked one that fits (the oldest poll is likeliest
+//!   dead), of another worker than the one that lost the job, if there is another at all;
+//! - no job waits while a slot that may take it is parked;
+//! - a job is queued at its submission only if fewer than `queue_jobs_max` wait. A job that was
+//!   leased already is never refused for a full queue: it was admitted, and there are no more of
+//!   these than there are leases;
+//! - clients take turns; a client's jobs go in order of arrival among those that a slot fits;
+//!   jobs that lost their worker go first.
+//!
+//! A job that no known worker can run is refused at once, not at its deadline: known are the
+//! workers here now, and those that were here within `worker_grace` (a worker that reconnects,
+//! or a load balancer that just started, is waited for).
+//!
+//! Cost: matching is logarithmic in slots and jobs, and linear in the number of *distinct* offers
+//! (sets of images) that hold the image, which is one for a fleet of equal workers.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use pe_proto::link::LeaseId;
+
+use super::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use super::moment::Moment;
+use fleet::Fleet;
+use queue::{Lane, Queue};
+use timers::{Timer, Timers};
+
+pub use fleet::{Offer, ParkRefused};
+pub use terms::{Census, Decision, Loss, NotHeld, Refusal, Submission, Terms};
+
+mod fleet;
+mod queue;
+mod steps;
+mod terms;
+mod timers;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Broker {
+    terms: Terms,
+    fleet: Fleet,
+    queue: Queue,
+    jobs: HashMap<JobId, Job>,
+    leases: HashMap<LeaseId, Lease>,
+    leased_slots: HashMap<SlotId, LeaseId>,
+    timers: Timers,
+    next_lease: u64,
+    draining: bool,
+    decisions: VecDeque<Decision>,
+}
+
+#[derive(Debug)]
+struct Job {
+    client: ClientKey,
+    fit: Fit,
+    wall: Duration,
+    submitted: Moment,
+    waiting_since: Moment,
+    losses: u8,
+    reports: u8,
+    state: JobState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobState {
+    Waiting { lane: Lane, until: Moment },
+    Leased(LeaseId),
+    Answering { worker: WorkerId },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    job: JobId,
+    slot: SlotId,
+    worker: WorkerId,
+    /// Where the job waited.
+    lane: Lane,
+    until: Moment,
+}
+
+impl Broker {
+    /// A broker without workers and jobs, at the start of time.
+    pub fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            fleet: Fleet::new(terms.worker_grace),
+            queue: Queue::default(),
+            jobs: HashMap::new(),
+            leases: HashMap::new(),
+            leased_slots: HashMap::new(),
+            timers: Timers::default(),
+            next_lease: 1,
+            draining: false,
+            decisions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn next_decision(&mut self) -> Option<Decision> {
+        self.decisions.pop_front()
+    }
+
+    /// When [`Broker::tick`] has something to do, unless events change that.
+    pub fn next_timer(&self) -> Option<Moment> {
+        self.timers.next()
+    }
+
+    /// Counts everything; constant time.
+    pub fn census(&self) -> Census {
+        Census {
+            waiting: self.queue.len(),
+            leased: self.leases.len(),
+            jobs: self.jobs.len(),
+            parked: self.fleet.parked(),
+            workers: self.fleet.workers(),
+            oldest: self
+                .queue
+                .oldest()
+                .and_then(|job| self.jobs.get(&job))
+                .map(|job| job.submitted),
+        }
+    }
+
+    /// A worker said hello.
+    pub fn worker_arrives(&mut self, worker: WorkerId, slots_max: usize, offer: Offer) {
+        self.fleet.arrive(worker, slots_max, offer);
+    }
+
+    /// A worker's state changed.
+    pub fn worker_changes(
+        &mut self,
+        worker: WorkerId,
+        offer: Offer,
+        is_draining: bool,
+        now: Moment,
+    ) {
+        self.fleet.change(worker, offer, is_draining, now);
+        if is_draining {
+            for (slot, until) in self.fleet.unpark_all(worker) {
+                self.timers.unset(until, Timer::Slot(slot));
+                self.decisions.push_back(Decision::Release { slot });
+            }
+        }
+        self.match_waiting(now);
+    }
+
+    /// A worker's connection ended: its slots and its leases end with it.
+    pub fn worker_leaves(&mut self, worker: WorkerId, now: Moment) {
+        for (slot, until) in self.fleet.unpark_all(worker) {
+            self.timers.unset(until, Timer::Slot(slot));
+        }
+        self.fleet.leave(worker, now);
+        let mut lost: Vec<LeaseId> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.worker == worker)
+            .map(|(id, _)| *id)
+            .collect();
+        lost.sort_unstable();
+        for lease in lost {
+            self.lease_lost(lease, now);
+        }
+        // Jobs that avoided this worker's only peer may go there now.
+        self.match_waiting(now);
+    }
+
+    /// A worker offers a slot, to be released at `until` if no job took it.
+    ///
+    /// # Errors
+    /// The offer cannot be taken; nothing changed.
+    pub fn park(
+        &mut self,
+        slot: SlotId,
+        worker: WorkerId,
+        until: Moment,
+        now: Moment,
+    ) -> Result<(), ParkRefused> {
+        self.fleet.park(slot, worker, until)?;
+        self.timers.set(until, Timer::Slot(slot));
+        let fleet = &self.fleet;
+        if let Some(job) = self.queue.pick(|lane| fleet.admits(worker, lane)) {
+            self.lease(job, slot, now);
+        }
+        Ok(())
+    }
+
+    /// A slot's stream ended on the worker's side. If it was leased, the lease is lost.
+    pub fn slot_gone(&mut self, slot: SlotId, now: Moment) {
+        if let Some((_, until)) = self.fleet.unpark(slot) {
+            self.timers.unset(until, Timer::Slot(slot));
+        } else if let Some(lease) = self.leased_slots.get(&slot).copied() {
+            self.lease_lost(lease, now);
+        }
+    }
+
+    /// A slot was gone before the job that it was leased to could be sent: the job waits on as
+    /// if this had not been, and it does not count as a loss.
+    pub fn handover_failed(&mut self, lease: LeaseId, now: Moment) {
+        if let Some(lease) = self.end_lease(lease) {
+            self.wait_again(lease.job, lease.lane, now);
+        }
+    }
+
+    /// A client wants a job run.
+    pub fn submit(&mut self, submission: Submission, now: Moment) {
+        let Submission { job, client, fit, wall } = submission;
+        let refusal = if self.jobs.contains_key(&job) {
+            return;
+        } else if self.draining {
+            Some(Refusal::Draining)
+        } else if !self.fleet.may_ever_run(fit, now) {
+            Some(Refusal::NoWorker)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.decisions.push_back(Decision::Refuse { job, refusal });
+            return;
+        }
+        let lane = Lane { avoid: None, fit };
+        let slot = self.fleet.latest_parked(lane);
+        if slot.is_none() && self.queue.len_fresh() >= self.terms.queue_jobs_max {
+            self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::QueueFull });
+            return;
+        }
+        let until = now.after(self.terms.queue_wait);
+        let state = JobState::Waiting { lane, until };
+        let (submitted, waiting_since) = (now, now);
+        let (losses, reports) = (0, 0);
+        self.jobs.insert(
+            job,
+            Job { client, fit, wall, submitted, waiting_since, losses, reports, state },
+        );
+        match slot {
+            Some(slot) => self.lease(job, slot, now),
+            None => self.enqueue(job, client, lane, until),
+        }
+    }
+
+    /// Nobody waits for the job any more: its client left, or has its answer.
+    pub fn close(&mut self, job: JobId) {
+        let Some(found) = self.jobs.remove(&job) else {
+            return;
+        };
+        match found.state {
+            JobState::Waiting { lane, until } => {
+                self.queue.remove(job, found.client, lane);
+                self.timers.unset(until, Timer::Job(job));
+            }
+            JobState::Leased(lease) => {
+                if let Some(Lease { slot, .. }) = self.end_lease(lease) {
+                    self.decisions.push_back(Decision::Cancel { slot });
+                }
+            }
+            JobState::Answering { .. } => {}
+        }
+    }
+
+    /// A worker began to send the result for a lease.
+    ///
+    /// # Errors
+    /// The lease is not this worker's, or no longer.
+    pub fn begin_result(&mut self, worker: WorkerId, lease: LeaseId) -> Result<JobId, NotHeld> {
+        match self.leases.get(&lease) {
+            Some(held) if held.worker == worker => {}
+            Some(_) | None => return Err(NotHeld),
+        }
+        let Lease { job, slot, .. } = self.end_lease(lease).ok_or(NotHeld)?;
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.state = JobState::Answering { worker };
+        }
+        self.decisions.push_back(Decision::Settle { slot });
+        Ok(job)
+    }
+
+    /// A result that had begun cannot be used, and the client has seen nothing of it.
+    /// The job is leased again or refused.
+    pub fn result_lost(&mut self, job: JobId, loss: Loss, now: Moment) {
+        let Some(Job { state: JobState::Answering { worker }, .. }) = self.jobs.get(&job) else {
+            return;
+        };
+        let worker = *worker;
+        self.lose(job, worker, loss, now);
+    }
+
+    /// From now on jobs are refused; those that are known go on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Releases all parked slots: the last act, when no job is left that could want one.
+    pub fn release_all(&mut self) {
+        for (slot, until) in self.fleet.unpark_everyone() {
+            self.timers.unset(until, Timer::Slot(slot));
+            self.decisions.push_back(Decision::Release { slot });
+        }
+    }
+
+    /// Does what has become due.
+    pub fn tick(&mut self, now: Moment) {
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Slot(slot) => {
+                    self.fleet.unpark(slot);
+                    self.decisions.push_back(Decision::Release { slot });
+                }
+                Timer::Job(job) => self.give_up(job),
+                Timer::Lease(lease) => self.overdue(lease),
+            }
+        }
+    }
+}

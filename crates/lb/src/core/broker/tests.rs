@@ -1,0 +1,301 @@
+//! The broker's promises one by one, in words; `model.rs` holds them against random events.
+
+use std::time::Duration;
+
+use pe_proto::{Arch, Digest};
+
+use super::*;
+
+const WALL: Duration = Duration::from_secs(10);
+
+fn terms() -> Terms {
+    Terms {
+        queue_jobs_max: 8,
+        queue_wait: Duration::from_secs(20),
+        releases_max: 2,
+        reports_max: 1,
+        lease_grace: Duration::from_secs(5),
+        worker_grace: Duration::from_secs(30),
+    }
+}
+
+fn at(seconds: u64) -> Moment {
+    Moment(Duration::from_secs(seconds))
+}
+
+fn fit(image: u8) -> Fit {
+    Fit { arch: Arch::X86_64, image: Digest([image; 32]) }
+}
+
+fn offer(images: &[u8]) -> Offer {
+    Offer::new(Arch::X86_64, images.iter().map(|image| Digest([*image; 32])).collect())
+}
+
+fn job(id: u64, client: u8, image: u8) -> Submission {
+    let client = ClientKey([client; 16]);
+    Submission { job: JobId(id), client, fit: fit(image), wall: WALL }
+}
+
+fn park(broker: &mut Broker, slot: u64, worker: u64, now: Moment) {
+    broker.park(SlotId(slot), WorkerId(worker), now.after(Duration::from_secs(50)), now).unwrap();
+}
+
+fn decisions(broker: &mut Broker) -> Vec<Decision> {
+    std::iter::from_fn(|| broker.next_decision()).collect()
+}
+
+/// Slots and jobs of the leases among the decisions.
+fn leases(broker: &mut Broker) -> Vec<(u64, u64)> {
+    let mut leases = Vec::new();
+    for decision in decisions(broker) {
+        if let Decision::Lease { slot, job, .. } = decision {
+            leases.push((slot.0, job.0));
+        }
+    }
+    leases
+}
+
+fn refusals(broker: &mut Broker) -> Vec<(u64, Refusal)> {
+    let mut refusals = Vec::new();
+    for decision in decisions(broker) {
+        if let Decision::Refuse { job, refusal } = decision {
+            refusals.push((job.0, refusal));
+        }
+    }
+    refusals
+}
+
+/// A broker with workers 1 and 2 that offer image 1.
+fn broker() -> Broker {
+    let mut broker = Broker::new(terms());
+    broker.worker_arrives(WorkerId(1), 16, offer(&[1]));
+    broker.worker_arrives(WorkerId(2), 16, offer(&[1]));
+    broker
+}
+
+#[test]
+fn the_most_recently_parked_slot_is_leased() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    park(&mut broker, 2, 2, at(1));
+    park(&mut broker, 3, 1, at(2));
+    for id in 1..=3 {
+        broker.submit(job(id, 1, 1), at(3));
+    }
+    assert_eq!(leases(&mut broker), [(3, 1), (2, 2), (1, 3)]);
+}
+
+#[test]
+fn a_slot_takes_only_jobs_that_its_worker_offers() {
+    let mut broker = broker();
+    broker.worker_arrives(WorkerId(3), 16, offer(&[2]));
+    broker.submit(job(1, 1, 2), at(0));
+    park(&mut broker, 1, 1, at(0));
+    assert_eq!(leases(&mut broker), []);
+    park(&mut broker, 2, 3, at(0));
+    assert_eq!(leases(&mut broker), [(2, 1)]);
+}
+
+#[test]
+fn an_image_that_a_worker_gains_is_leased_to_its_parked_slots() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.submit(job(1, 1, 2), at(0));
+    assert_eq!(leases(&mut broker), []);
+    broker.worker_changes(WorkerId(1), offer(&[1, 2]), false, at(1));
+    assert_eq!(leases(&mut broker), [(1, 1)]);
+}
+
+#[test]
+fn clients_take_turns_and_keep_their_own_order() {
+    let mut broker = broker();
+    for (id, client) in [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3)] {
+        broker.submit(job(id, client, 1), at(0));
+    }
+    for slot in 1..=6 {
+        park(&mut broker, slot, 1, at(1));
+    }
+    let order: Vec<u64> = leases(&mut broker).into_iter().map(|(_, job)| job).collect();
+    assert_eq!(order, [1, 4, 6, 2, 5, 3]);
+}
+
+#[test]
+fn a_full_queue_refuses_at_once() {
+    let mut broker = broker();
+    for id in 1..=9 {
+        broker.submit(job(id, 1, 1), at(0));
+    }
+    assert_eq!(refusals(&mut broker), [(9, Refusal::QueueFull)]);
+    assert_eq!(broker.census().waiting, 8);
+}
+
+#[test]
+fn a_job_that_no_slot_took_in_time_is_refused() {
+    let mut broker = broker();
+    broker.submit(job(1, 1, 1), at(0));
+    assert_eq!(broker.next_timer(), Some(at(20)));
+    broker.tick(at(20));
+    assert_eq!(refusals(&mut broker), [(1, Refusal::QueueTimeout)]);
+}
+
+#[test]
+fn an_image_that_nobody_has_is_refused_at_once_but_not_while_workers_may_return() {
+    let mut broker = broker();
+    broker.submit(job(1, 1, 9), at(29));
+    broker.submit(job(2, 1, 9), at(30));
+    assert_eq!(refusals(&mut broker), [(2, Refusal::NoWorker)], "30 s after the start");
+    broker.worker_leaves(WorkerId(1), at(100));
+    broker.worker_leaves(WorkerId(2), at(101));
+    broker.tick(at(101));
+    assert_eq!(refusals(&mut broker), [(1, Refusal::NoWorker)], "nobody came");
+    broker.submit(job(3, 1, 1), at(130));
+    broker.submit(job(4, 1, 1), at(131));
+    assert_eq!(refusals(&mut broker), [(4, Refusal::NoWorker)], "30 s after the last one left");
+    broker.worker_arrives(WorkerId(3), 16, offer(&[1]));
+    park(&mut broker, 1, 3, at(132));
+    assert_eq!(leases(&mut broker), [(1, 3)], "one came back");
+}
+
+#[test]
+fn a_lost_lease_goes_to_another_worker_first_in_line() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    broker.submit(job(2, 2, 1), at(0));
+    park(&mut broker, 2, 2, at(1));
+    assert_eq!(leases(&mut broker), [(1, 1), (2, 2)]);
+    broker.submit(job(3, 3, 1), at(1));
+    broker.slot_gone(SlotId(1), at(2));
+    park(&mut broker, 3, 1, at(3));
+    assert_eq!(leases(&mut broker), [(3, 3)], "worker 1 lost job 1 and does not get it again");
+    broker.submit(job(4, 4, 1), at(3));
+    park(&mut broker, 4, 2, at(4));
+    assert_eq!(leases(&mut broker), [(4, 1)], "before job 4");
+}
+
+#[test]
+fn the_only_worker_gets_a_job_that_it_lost_again() {
+    let mut broker = Broker::new(terms());
+    broker.worker_arrives(WorkerId(1), 16, offer(&[1]));
+    park(&mut broker, 1, 1, at(0));
+    park(&mut broker, 2, 1, at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    broker.slot_gone(SlotId(2), at(1));
+    assert_eq!(leases(&mut broker), [(2, 1), (1, 1)]);
+}
+
+#[test]
+fn a_job_that_lost_three_workers_is_refused() {
+    let mut broker = broker();
+    broker.submit(job(1, 1, 1), at(0));
+    for (slot, worker) in [(1, 1), (2, 2), (3, 1)] {
+        park(&mut broker, slot, worker, at(slot));
+        assert_eq!(leases(&mut broker), [(slot, 1)]);
+        broker.slot_gone(SlotId(slot), at(slot));
+    }
+    assert_eq!(refusals(&mut broker), [(1, Refusal::WorkerLost)]);
+    assert_eq!(broker.census().jobs, 0);
+}
+
+#[test]
+fn all_leases_of_a_worker_that_leaves_go_elsewhere() {
+    let mut broker = broker();
+    for id in 1..=3 {
+        park(&mut broker, id, 1, at(0));
+        broker.submit(job(id, 1, 1), at(0));
+    }
+    leases(&mut broker);
+    for slot in 4..=6 {
+        park(&mut broker, slot, 2, at(1));
+    }
+    broker.worker_leaves(WorkerId(1), at(2));
+    assert_eq!(leases(&mut broker), [(6, 1), (5, 2), (4, 3)]);
+    broker.slot_gone(SlotId(1), at(2));
+    assert_eq!(decisions(&mut broker), [], "its streams end afterwards, to no effect");
+}
+
+#[test]
+fn only_the_holder_of_a_lease_may_answer_it_and_only_once() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    let [Decision::Lease { lease, .. }] = decisions(&mut broker)[..] else { panic!("no lease") };
+    assert_eq!(broker.begin_result(WorkerId(2), lease), Err(NotHeld));
+    assert_eq!(broker.begin_result(WorkerId(1), lease), Ok(JobId(1)));
+    assert_eq!(broker.begin_result(WorkerId(1), lease), Err(NotHeld));
+    assert_eq!(decisions(&mut broker), [Decision::Settle { slot: SlotId(1) }]);
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_job_along() {
+    let mut broker = broker();
+    broker.submit(job(1, 1, 1), at(0));
+    broker.close(JobId(1));
+    assert_eq!(broker.census(), Census { workers: 2, ..Census::default() });
+    park(&mut broker, 1, 1, at(0));
+    broker.submit(job(2, 1, 1), at(0));
+    assert_eq!(leases(&mut broker), [(1, 2)]);
+    broker.close(JobId(2));
+    assert_eq!(decisions(&mut broker), [Decision::Cancel { slot: SlotId(1) }]);
+}
+
+#[test]
+fn a_lease_whose_result_does_not_begin_is_ended_by_our_clock() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    leases(&mut broker);
+    broker.tick(at(15));
+    let slot = SlotId(1);
+    let job = JobId(1);
+    assert_eq!(decisions(&mut broker), [Decision::Overdue { job }, Decision::Cancel { slot }]);
+}
+
+#[test]
+fn a_draining_worker_gets_its_slots_back_and_parks_no_more() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.worker_changes(WorkerId(1), offer(&[1]), true, at(0));
+    assert_eq!(decisions(&mut broker), [Decision::Release { slot: SlotId(1) }]);
+    let refused = broker.park(SlotId(2), WorkerId(1), at(50), at(0));
+    assert_eq!(refused, Err(ParkRefused::Draining));
+}
+
+#[test]
+fn a_poll_is_answered_in_its_time() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.tick(at(49));
+    assert_eq!(decisions(&mut broker), []);
+    broker.tick(at(50));
+    assert_eq!(decisions(&mut broker), [Decision::Release { slot: SlotId(1) }]);
+}
+
+#[test]
+fn drain_refuses_new_jobs_and_finishes_those_that_wait() {
+    let mut broker = broker();
+    broker.submit(job(1, 1, 1), at(0));
+    broker.drain();
+    broker.submit(job(2, 1, 1), at(0));
+    assert_eq!(refusals(&mut broker), [(2, Refusal::Draining)]);
+    park(&mut broker, 1, 1, at(1));
+    assert_eq!(leases(&mut broker), [(1, 1)]);
+}
+
+#[test]
+fn ten_thousand_parked_slots_are_leased_most_recent_first() {
+    let mut broker = Broker::new(terms());
+    for worker in 0..100 {
+        // Ten different offers, all with image 2.
+        let own = u8::try_from(worker % 10).unwrap() + 10;
+        broker.worker_arrives(WorkerId(worker), 4096, offer(&[1, 2, own]));
+    }
+    for slot in 0..10_000 {
+        park(&mut broker, slot, slot % 100, at(0));
+    }
+    for slot in (0..10_000).rev() {
+        broker.submit(job(20_000 - slot, 1, 2), at(1));
+        assert_eq!(leases(&mut broker), [(slot, 20_000 - slot)]);
+    }
+    assert_eq!(broker.census().parked, 0);
+}

@@ -1,0 +1,248 @@
+//! The one task that owns the broker.
+//!
+//! It turns messages and the passing of time into the broker's events, and the broker's decisions
+//! into answers to those who wait: a parked request gets a job or its release, a job gets its
+//! result's stream or a refusal, a lease's stream gets its end. It never does I/O and never waits
+//! for anybody but for messages and timers.
+//!
+//! It ends when all [`Handle`]s are gone. If it ended otherwise, everybody who waits for it is
+//! told that the load balancer is draining; nobody waits for ever.
+
+mod handle;
+mod messages;
+mod notice;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::core::broker::{Broker, Census, Decision, NotHeld, ParkRefused, Terms};
+use crate::core::ids::{JobId, SlotId};
+use crate::core::moment::Moment;
+use crate::limits::DRIVER_MESSAGES_MAX;
+use crate::metrics::Metrics;
+
+pub use handle::{Busy, Handle, RunningJob, SlotHold, Visit};
+pub use messages::{
+    Assignment, Delivery, JobBody, JobVerdict, LeaseEnd, Order, PieceLost, Pieces, Receipt,
+    SlotVerdict,
+};
+
+use messages::{Gone, Message};
+
+/// Messages taken at a time, so that the census is counted once for many.
+const BATCH: usize = 256;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Driver {
+    broker: Broker,
+    epoch: Instant,
+    inbox: mpsc::Receiver<Message>,
+    census: watch::Sender<Census>,
+    metrics: Metrics,
+    parked: HashMap<SlotId, oneshot::Sender<Result<SlotVerdict, ParkRefused>>>,
+    leases: HashMap<SlotId, oneshot::Sender<LeaseEnd>>,
+    jobs: HashMap<JobId, Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    order: Arc<Order>,
+    /// Sum of all waits for a lease.
+    queued: std::time::Duration,
+    verdict: Option<oneshot::Sender<JobVerdict>>,
+}
+
+impl Driver {
+    /// A driver to be run, and the handle to it. Time begins now.
+    pub fn new(terms: Terms, poll: std::time::Duration, metrics: Metrics) -> (Self, Handle) {
+        let (outbox, inbox) = mpsc::channel(DRIVER_MESSAGES_MAX);
+        let (census, observer) = watch::channel(Census::default());
+        let epoch = Instant::now();
+        let driver = Self {
+            broker: Broker::new(terms),
+            epoch,
+            inbox,
+            census,
+            metrics,
+            parked: HashMap::new(),
+            leases: HashMap::new(),
+            jobs: HashMap::new(),
+        };
+        (driver, Handle::new(outbox, observer, epoch, poll))
+    }
+
+    /// Runs until all handles are gone.
+    pub async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let timer = self.broker.next_timer().map(|at| self.epoch + at.0);
+            let due = async {
+                match timer {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                // Messages first: a result that came in time beats its deadline. Timers are not
+                // starved, as what is due is done after every batch.
+                taken = self.inbox.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    for message in batch.drain(..) {
+                        self.apply(message);
+                        self.carry_out();
+                    }
+                }
+                // Something is due.
+                () = due => {}
+            }
+            self.broker.tick(self.now());
+            self.carry_out();
+            self.publish();
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.epoch.elapsed())
+    }
+
+    fn apply(&mut self, message: Message) {
+        let now = self.now();
+        match message {
+            Message::Arrive { worker, slots_max, offer } => {
+                self.broker.worker_arrives(worker, slots_max, offer);
+            }
+            Message::Change { worker, offer, is_draining } => {
+                self.broker.worker_changes(worker, offer, is_draining, now);
+            }
+            Message::Gone(Gone::Worker(worker)) => self.broker.worker_leaves(worker, now),
+            Message::Park { slot, worker, until, verdict } => {
+                self.parked.insert(slot, verdict);
+                if let Err(refused) = self.broker.park(slot, worker, until, now) {
+                    if let Some(verdict) = self.parked.remove(&slot) {
+                        // Whoever asked may be gone; then there is nobody to tell.
+                        let _ = verdict.send(Err(refused));
+                    }
+                }
+            }
+            Message::Gone(Gone::Slot(slot)) => {
+                self.parked.remove(&slot);
+                if self.leases.remove(&slot).is_some() {
+                    self.metrics.leases_lost.inc();
+                }
+                self.broker.slot_gone(slot, now);
+            }
+            Message::Submit { submission, order, verdict } => {
+                let queued = std::time::Duration::ZERO;
+                let verdict = Some(verdict);
+                self.jobs.insert(submission.job, Waiter { order, queued, verdict });
+                self.broker.submit(submission, now);
+            }
+            Message::Retry { job, loss, verdict } => {
+                if let Some(waiter) = self.jobs.get_mut(&job) {
+                    waiter.verdict = Some(verdict);
+                }
+                self.broker.result_lost(job, loss, now);
+            }
+            Message::Gone(Gone::Job(job)) => {
+                self.jobs.remove(&job);
+                self.broker.close(job);
+            }
+            Message::Deliver { worker, lease, delivery, answer } => {
+                let taken = self.broker.begin_result(worker, lease);
+                if let Ok(job) = taken {
+                    self.deliver(job, delivery);
+                }
+                let _ = answer.send(taken.map(|_| ()).map_err(|NotHeld| NotHeld));
+            }
+            Message::Drain => self.broker.drain(),
+            Message::ReleaseAll => self.broker.release_all(),
+        }
+    }
+
+    fn deliver(&mut self, job: JobId, delivery: Box<Delivery>) {
+        let Some(waiter) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        if let Some(verdict) = waiter.verdict.take() {
+            // A client that left meanwhile drops the stream, which tells the worker.
+            let _ = verdict.send(JobVerdict::Delivered { delivery, queued: waiter.queued });
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(decision) = self.broker.next_decision() {
+            match decision {
+                Decision::Lease { lease, slot, job, deadline, waited } => {
+                    self.metrics.match_wait.observe(waited.as_secs_f64());
+                    let (Some(verdict), Some(waiter)) =
+                        (self.parked.remove(&slot), self.jobs.get_mut(&job))
+                    else {
+                        self.broker.handover_failed(lease, self.now());
+                        continue;
+                    };
+                    waiter.queued += waited;
+                    let (end, ended) = oneshot::channel();
+                    let order = Arc::clone(&waiter.order);
+                    let assignment = Assignment { lease, order, deadline, ended };
+                    if verdict.send(Ok(SlotVerdict::Lease(Box::new(assignment)))).is_ok() {
+                        self.leases.insert(slot, end);
+                    } else {
+                        // Its stream just ended; word of it is on its way.
+                        self.broker.handover_failed(lease, self.now());
+                    }
+                }
+                Decision::Release { slot } => {
+                    if let Some(verdict) = self.parked.remove(&slot) {
+                        let _ = verdict.send(Ok(SlotVerdict::Release));
+                    }
+                }
+                Decision::Settle { slot } => self.end_lease(slot, LeaseEnd::Settled),
+                Decision::Cancel { slot } => {
+                    self.metrics.leases_cancelled.inc();
+                    self.end_lease(slot, LeaseEnd::Cancelled);
+                }
+                Decision::Refuse { job, refusal } => {
+                    self.tell(job, JobVerdict::Refused(refusal));
+                }
+                Decision::Overdue { job } => {
+                    self.metrics.leases_overdue.inc();
+                    self.tell(job, JobVerdict::Overdue);
+                }
+            }
+        }
+    }
+
+    fn end_lease(&mut self, slot: SlotId, end: LeaseEnd) {
+        if let Some(ended) = self.leases.remove(&slot) {
+            let _ = ended.send(end);
+        }
+    }
+
+    /// The last word to a job.
+    fn tell(&mut self, job: JobId, last: JobVerdict) {
+        if let Some(Waiter { verdict: Some(verdict), .. }) = self.jobs.remove(&job) {
+            let _ = verdict.send(last);
+        }
+    }
+
+    fn publish(&self) {
+        let census = self.broker.census();
+        let age = census.oldest.map(|oldest| self.now().since(oldest));
+        self.metrics.observe_census(&census, age.unwrap_or_default());
+        self.census.send_if_modified(|last| {
+            let is_new = *last != census;
+            *last = census;
+            is_new
+        });
+    }
+}

@@ -1,0 +1,206 @@
+//! Every bound of the load balancer that is not a setting, with its reason; and the defaults of
+//! those that are (`config.rs`).
+
+use std::time::Duration;
+
+use pe_proto::limits::{CONFIG_BYTES_MAX, INPUT_BYTES_MAX, RESULT_BYTES_MAX};
+
+// ---- The queue and the leases (defaults of `Terms`). ----
+
+/// Jobs that wait for their first lease. At the 10 s a job may take, 256 jobs keep a small fleet
+/// (16 slots) busy for longer than anybody waits; more would only be refused later, not served.
+pub const QUEUE_JOBS_MAX: usize = 256;
+
+/// How long a job may wait for a lease. With a job's default 10 s and the relay it stays under
+/// the 60 s at which common proxies give up on an answer.
+pub const QUEUE_WAIT: Duration = Duration::from_secs(20);
+
+/// How often a job whose worker was lost is leased again: three workers lost in a row is no
+/// accident, and perhaps the job is what kills them.
+pub const RELEASES_MAX: u8 = 2;
+
+/// How often a job that a worker itself reported as lost is leased again: a VM that died once may
+/// be bad luck, twice on different workers is the job.
+pub const REPORTS_MAX: u8 = 1;
+
+/// What a worker gets beyond a job's wall clock until its result must begin: receiving, attach,
+/// unpack and pack under emulation take seconds, and the worker's own clock must end first.
+pub const LEASE_GRACE: Duration = Duration::from_secs(20);
+
+/// How long a worker that left is counted on to return: several rounds of its reconnect back-off.
+pub const WORKER_GRACE: Duration = Duration::from_secs(30);
+
+/// The most wall clock that a job may ask for, in milliseconds (default): what a person waits,
+/// and what a proxy in front bears.
+pub const WALL_MS_GRANTED: u64 = 60_000;
+
+/// A parked request is answered within this time, under every common middlebox clock.
+pub const POLL: Duration = Duration::from_secs(50);
+
+/// Jobs at a time, waiting, leased and being answered.
+pub const JOBS_MAX: usize = 16 * 1024;
+
+/// Parked slots and leases at a time: the target is 10,000 parked, and leases come on top.
+pub const SLOTS_MAX: usize = 32 * 1024;
+
+/// Messages on their way to the driver. Every slot, job and worker holds one place for the word
+/// that it is gone, so that word never waits and is never lost; the rest are requests in flight.
+pub const DRIVER_MESSAGES_MAX: usize = JOBS_MAX + SLOTS_MAX + 4 * 1024;
+
+/// Images of which it is remembered that a worker offered them and left.
+pub const OFFERS_REMEMBERED_MAX: usize = 16 * 1024;
+
+// ---- What clients may send. ----
+
+/// The largest archive of a job; it is far below what any `usize` holds.
+#[expect(clippy::cast_possible_truncation, reason = "checked by an assertion below")]
+pub const INPUT_BYTES: usize = INPUT_BYTES_MAX as usize;
+
+/// A job as JSON: the largest archive in base64, and a config beside it.
+pub const JSON_BYTES_MAX: usize = INPUT_BYTES / 3 * 4 + 2 * CONFIG_BYTES_MAX;
+
+/// A job in the binary form.
+pub const BINARY_BYTES_MAX: usize = 4 + CONFIG_BYTES_MAX + INPUT_BYTES;
+
+/// All bodies of jobs that are being received or run, together.
+pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// All results that are being collected for the JSON form, together.
+pub const RESULTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Time between two pieces of a request's body.
+pub const BODY_IDLE: Duration = Duration::from_secs(10);
+
+/// Time for a whole request body: 16 MiB at about 1 Mbit/s.
+pub const BODY_TIME: Duration = Duration::from_secs(120);
+
+/// What is received of a request after it was refused, so that a client that only listens when it
+/// has spoken hears why: nothing is kept of it, and then the stream is reset.
+pub const DISCARD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// See [`DISCARD_BYTES_MAX`].
+pub const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+/// Time until a result that must be collected finds room.
+pub const RESULT_ROOM_WAIT: Duration = Duration::from_secs(10);
+
+/// How much of a result in the binary form is checked before any of it is sent. Smaller results
+/// are checked whole, so that a worker lost while it sends them is never seen by the client.
+pub const RELAY_HELD_BYTES: usize = 64 * 1024;
+
+/// Length of an `x-request-id` that is taken over.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Names told to a client that asked for an unknown image.
+pub const NEAR_NAMES_MAX: usize = 3;
+
+// ---- Connections. ----
+
+/// Client connections (default). A file descriptor and, when idle, about 20 KiB each.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
+/// Worker connections; each may carry thousands of slots.
+pub const WORKER_CONNECTIONS_MAX: usize = 1024;
+
+/// Time for the head of an HTTP/1 request, idle time before it included.
+pub const HEADER_TIME: Duration = Duration::from_secs(30);
+
+/// Head of a request; generous for cookies of a front, far below what hurts.
+pub const HEADER_BYTES_MAX: u32 = 32 * 1024;
+
+/// Headers of an HTTP/1 request.
+pub const HEADERS_MAX: usize = 64;
+
+/// Read buffer of an HTTP/1 connection; must hold a head.
+pub const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Requests at a time on a client's HTTP/2 connection. A CDN multiplexes many clients.
+pub const CLIENT_STREAMS_MAX: u32 = 128;
+
+/// Requests at a time on a worker's connection: its slots parked, leased and answering.
+pub const WORKER_STREAMS_MAX: u32 = 16 * 1024;
+
+/// Streams reset by a client before they were accepted, and streams reset by us for its errors,
+/// until the connection is ended (rapid reset, CVE-2023-44487; MadeYouReset, CVE-2025-8671).
+pub const RESETS_MAX: usize = 64;
+
+/// The same on a worker's connection: a worker that gives up resets all its streams at once.
+pub const WORKER_RESETS_MAX: usize = WORKER_STREAMS_MAX as usize;
+
+/// Receive window of a stream: what a client may send before anybody reads.
+pub const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+
+/// Receive window of a connection, all streams together.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// The same for workers, whose results are megabytes and whose links may be long.
+pub const WORKER_STREAM_WINDOW_BYTES: u32 = 512 * 1024;
+
+/// See [`WORKER_STREAM_WINDOW_BYTES`]. Results whose clients are slow take up the window of their
+/// worker's connection; it is large so that a few of them do not hold up the others.
+pub const WORKER_CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+
+/// Bytes of an answer that HTTP/2 may hold for a stream whose peer does not read.
+pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Largest piece of an answer given to the connection at a time; bounds the same for HTTP/1.
+pub const PIECE_BYTES: usize = 32 * 1024;
+
+/// HTTP/2 PING when nothing was heard, and how long its answer may take: how a dead peer is told
+/// from a quiet one.
+pub const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// See [`PING_INTERVAL`].
+pub const PING_TIME: Duration = Duration::from_secs(10);
+
+/// A connection without a request for this long is closed.
+pub const IDLE: Duration = Duration::from_secs(75);
+
+/// A client that takes nothing of its answer for this long loses its connection.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// How often a connection is looked at for the two above.
+pub const VITALS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Pause of a listener after an error of `accept`, such as too many open files.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+// ---- Workers. ----
+
+/// Shortest token of workers: 16 random characters are beyond guessing.
+pub const TOKEN_BYTES_MIN: usize = 16;
+
+/// A connection to the workers' listener that says no hello in this time is closed.
+pub const HELLO_TIME: Duration = Duration::from_secs(30);
+
+/// Time for the frame at the head of a request on the worker link.
+pub const FRAME_TIME: Duration = Duration::from_secs(30);
+
+/// Time between two pieces of a result. The worker has all of it when it begins.
+pub const RESULT_IDLE: Duration = Duration::from_secs(20);
+
+/// Time for a whole result, slow clients included.
+pub const RESULT_TIME: Duration = Duration::from_secs(300);
+
+// ---- Health. ----
+
+/// A worker that did a job this recently is proof enough (default).
+pub const CANARY_FRESH: Duration = Duration::from_secs(30);
+
+/// How long a failed canary is remembered before another is sent.
+pub const CANARY_FAILED_FRESH: Duration = Duration::from_secs(3);
+
+/// Time for a canary: a job that does nothing, in a queue and under emulation.
+pub const CANARY_TIME: Duration = Duration::from_secs(15);
+
+/// Readiness checks that wait for one canary.
+pub const CANARY_WAITERS_MAX: usize = 64;
+
+/// Jobs in flight get this long when the load balancer shuts down (default).
+pub const DRAIN: Duration = Duration::from_secs(40);
+
+const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
+const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
+const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);
+const _: () = assert!(JSON_BYTES_MAX <= BODIES_BYTES_MAX && BINARY_BYTES_MAX <= BODIES_BYTES_MAX);
+const _: () = assert!(RESULT_BYTES_MAX <= RESULTS_BYTES_MAX as u64);
+const _: () = assert!(DRIVER_MESSAGES_MAX > JOBS_MAX + SLOTS_MAX + 2 * WORKER_CONNECTIONS_MAX);

@@ -1,0 +1,292 @@
+//! The one place where what went wrong becomes an HTTP answer: problems for clients
+//! (`protocol.md 8.4`), bare statuses for workers (`protocol.md 6`).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use pe_proto::api::{PROBLEM, Problem, ProblemKind};
+
+use crate::core::broker::Refusal;
+use crate::core::resolve::Unresolved;
+use crate::driver::Busy;
+use crate::shell::intake::NotTaken;
+use crate::shell::outgoing::Outgoing;
+
+/// A request that is answered with a problem.
+#[derive(Debug)]
+pub struct Failure {
+    kind: ProblemKind,
+    detail: String,
+    pointer: Option<String>,
+    allow: Option<&'static str>,
+    rest: Option<Incoming>,
+}
+
+impl Failure {
+    /// A problem with a sentence about this case.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), pointer: None, allow: None, rest: None }
+    }
+
+    /// Points at a field of the request.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// The request was not read to its end: what is left of it is received and thrown away while
+    /// the answer is sent, so that clients that only listen when they have spoken hear it. One
+    /// that was too slow is not waited for again.
+    #[must_use]
+    pub fn with_rest_of(mut self, body: Incoming) -> Self {
+        let is_worth_it = self.kind != ProblemKind::RequestTimeout && !body.is_end_stream();
+        self.rest = is_worth_it.then_some(body);
+        self
+    }
+
+    /// A path that is there, but not for this method.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let mut failure =
+            Self::new(ProblemKind::MethodNotAllowed, format!("this path takes {allow}"));
+        failure.allow = Some(allow);
+        failure
+    }
+
+    /// The job was run, but its result cannot be held.
+    pub fn no_room_for_result() -> Self {
+        Self::new(ProblemKind::QueueFull, "too many large results at a time; try again later")
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> ProblemKind {
+        self.kind
+    }
+
+    /// What happened here.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The answer.
+    pub fn respond(self, request_id: &str) -> Response<Outgoing> {
+        let Self { kind, detail, pointer, allow, rest } = self;
+        let status = status(kind);
+        let retry_after = retry_after(kind);
+        let problem = Problem {
+            type_uri: format!("urn:pe:problem:{}", kind.as_str()),
+            title: title(kind).to_owned(),
+            status: status.as_u16(),
+            detail,
+            fault: kind.fault(),
+            retry: retry_after.is_some(),
+            pointer,
+            request_id: Some(request_id.to_owned()),
+        };
+        // Strings and numbers always serialize; the empty body is for the compiler.
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let body = Outgoing::whole(Bytes::from(body)).discarding(rest);
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        if let Some(wait) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        }
+        if let Some(allow) = allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+fn status(kind: ProblemKind) -> StatusCode {
+    match kind {
+        ProblemKind::BadRequest => StatusCode::BAD_REQUEST,
+        ProblemKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ProblemKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ProblemKind::NotFound | ProblemKind::UnknownImage => StatusCode::NOT_FOUND,
+        ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        ProblemKind::QueueFull
+        | ProblemKind::QueueTimeout
+        | ProblemKind::NoWorker
+        | ProblemKind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        ProblemKind::WorkerLost => StatusCode::BAD_GATEWAY,
+        ProblemKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn title(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::BadRequest => "The request is malformed",
+        ProblemKind::TooLarge => "The request is too large",
+        ProblemKind::UnsupportedMediaType => "The content type is not spoken here",
+        ProblemKind::NotFound => "There is nothing at this path",
+        ProblemKind::MethodNotAllowed => "The path does not take this method",
+        ProblemKind::UnknownImage => "The catalogue has no such image",
+        ProblemKind::RequestTimeout => "The request came too slowly",
+        ProblemKind::QueueFull => "Too many jobs are waiting",
+        ProblemKind::QueueTimeout => "No worker came free in time",
+        ProblemKind::NoWorker => "No worker can run this image now",
+        ProblemKind::WorkerLost => "The job's worker was lost",
+        ProblemKind::Draining => "The service is shutting down",
+        ProblemKind::Internal => "Something of ours failed",
+    }
+}
+
+/// When the same request may be worth another try; `None` if it never is.
+fn retry_after(kind: ProblemKind) -> Option<Duration> {
+    let seconds = match kind {
+        ProblemKind::BadRequest
+        | ProblemKind::TooLarge
+        | ProblemKind::UnsupportedMediaType
+        | ProblemKind::NotFound
+        | ProblemKind::MethodNotAllowed
+        | ProblemKind::UnknownImage
+        | ProblemKind::Internal => return None,
+        ProblemKind::RequestTimeout | ProblemKind::WorkerLost => 1,
+        ProblemKind::Draining => 2,
+        ProblemKind::QueueFull | ProblemKind::QueueTimeout => 5,
+        ProblemKind::NoWorker => 10,
+    };
+    Some(Duration::from_secs(seconds))
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let (kind, detail) = match refusal {
+            Refusal::Draining => (ProblemKind::Draining, "try again; another process takes over"),
+            Refusal::QueueFull => (ProblemKind::QueueFull, "the queue is full; try again later"),
+            Refusal::QueueTimeout => {
+                (ProblemKind::QueueTimeout, "all slots that fit were taken until the deadline")
+            }
+            Refusal::NoWorker => {
+                (ProblemKind::NoWorker, "no worker that is connected offers this image")
+            }
+            Refusal::WorkerLost => (
+                ProblemKind::WorkerLost,
+                "each worker that took the job was lost; it may be tried again",
+            ),
+        };
+        Self::new(kind, detail)
+    }
+}
+
+impl From<Busy> for Failure {
+    fn from(busy: Busy) -> Self {
+        Self::new(ProblemKind::QueueFull, busy.to_string())
+    }
+}
+
+impl From<Unresolved> for Failure {
+    fn from(unresolved: Unresolved) -> Self {
+        match unresolved {
+            Unresolved::UnknownImage { ref near, .. } => {
+                let hint = match near.as_slice() {
+                    [] => "GET /api/v1/images lists all".to_owned(),
+                    near => format!("there is {}", near.join(", ")),
+                };
+                Self::new(ProblemKind::UnknownImage, format!("{unresolved}; {hint}")).at("/image")
+            }
+            Unresolved::Bad(bad) => Self::new(ProblemKind::BadRequest, bad.problem).at(bad.field),
+        }
+    }
+}
+
+impl From<NotTaken> for Failure {
+    fn from(not_taken: NotTaken) -> Self {
+        let detail = not_taken.to_string();
+        match not_taken {
+            NotTaken::MediaType => Self::new(ProblemKind::UnsupportedMediaType, detail),
+            NotTaken::TooLarge(_) | NotTaken::FilesTooLarge => {
+                Self::new(ProblemKind::TooLarge, detail)
+            }
+            NotTaken::TooSlow => Self::new(ProblemKind::RequestTimeout, detail),
+            NotTaken::NoRoom => Self::new(ProblemKind::QueueFull, detail),
+            NotTaken::CutOff | NotTaken::ConfigLength(_) | NotTaken::Archive(_) => {
+                Self::new(ProblemKind::BadRequest, detail)
+            }
+            NotTaken::Field { pointer, .. } => {
+                Self::new(ProblemKind::BadRequest, detail).at(pointer)
+            }
+            NotTaken::Unresolved(unresolved) => unresolved.into(),
+            NotTaken::Crashed => Self::new(ProblemKind::Internal, detail),
+        }
+    }
+}
+
+/// Why a worker's request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkRefusal {
+    /// No token, or a wrong one.
+    #[error("unauthorized")]
+    Unauthorized,
+    /// No such path.
+    #[error("no such path on the worker link")]
+    NotFound,
+    /// Another method than POST.
+    #[error("the worker link takes POST")]
+    Method,
+    /// The frame at the head of the body is not what it should be.
+    #[error("malformed message")]
+    Malformed,
+    /// It did not come in time.
+    #[error("too slow")]
+    TooSlow,
+    /// Hello was not said on this connection, or another session is named, or hello twice.
+    #[error("not the session of this connection")]
+    Session,
+    /// The lease is not held by this session.
+    #[error("lease is not held by this session")]
+    NotHeld,
+    /// More parked slots than announced.
+    #[error("more ready requests than slots")]
+    TooManySlots,
+    /// No room for more.
+    #[error("too much is going on")]
+    Busy,
+    /// The result is not what it says.
+    #[error("result is malformed")]
+    BadResult,
+}
+
+impl LinkRefusal {
+    /// Label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not-found",
+            Self::Method => "method",
+            Self::Malformed => "malformed",
+            Self::TooSlow => "too-slow",
+            Self::Session => "session",
+            Self::NotHeld => "not-held",
+            Self::TooManySlots => "too-many-slots",
+            Self::Busy => "busy",
+            Self::BadResult => "bad-result",
+        }
+    }
+
+    /// The answer.
+    pub fn respond(self) -> Response<Outgoing> {
+        let status = match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Session | Self::NotHeld => StatusCode::CONFLICT,
+            Self::TooManySlots => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BadResult => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        let mut response = Response::new(Outgoing::whole(Bytes::from(self.to_string())));
+        *response.status_mut() = status;
+        response
+    }
+}

@@ -1,0 +1,20 @@
+//! Sockets: what speaks HTTP with clients and workers. Reading order: [`serve`], [`router`],
+//! [`run`], [`link`].
+
+pub mod app;
+pub mod serve;
+
+pub mod router;
+
+pub mod intake;
+pub mod run;
+
+pub mod link;
+
+pub mod health;
+pub mod pages;
+
+pub mod discard;
+pub mod outgoing;
+pub mod request_id;
+pub mod vitals;

@@ -1,0 +1,118 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pe_proto::catalogue::Catalogue;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::health::Readiness;
+use super::pages::Pages;
+use super::request_id::RequestIds;
+use super::serve::Patience;
+use crate::core::resolve::Grants;
+use crate::driver::Handle;
+use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
+use crate::metrics::Metrics;
+
+/// See the module.
+#[derive(Debug)]
+pub struct App {
+    /// Images.
+    pub catalogue: Catalogue,
+    /// Everything served from memory.
+    pub pages: Pages,
+    /// What jobs may ask for.
+    pub grants: Grants,
+    /// The way to the broker.
+    pub driver: Handle,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Makes request ids.
+    pub request_ids: RequestIds,
+    /// Whether jobs go through.
+    pub readiness: Readiness,
+    /// Memory for bodies of requests, in bytes.
+    pub bodies: Arc<Semaphore>,
+    /// Memory for results that are collected, in bytes. Apart from that for requests: a job waits
+    /// for its result while it holds its request, and must not wait for itself.
+    pub results: Arc<Semaphore>,
+    /// Cancelled when the process is to end.
+    pub drain: CancellationToken,
+    /// How long clients are waited for.
+    pub patience: Patience,
+    /// What workers prove themselves with, if anything.
+    pub worker_token: Option<pe_proto::Digest>,
+}
+
+impl App {
+    /// Memory for bodies.
+    pub fn bodies() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(BODIES_BYTES_MAX))
+    }
+
+    /// Memory for results.
+    pub fn results() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(RESULTS_BYTES_MAX))
+    }
+}
+
+/// Gathers pieces of a body without letting many small ones cost more than they hold: small ones
+/// are copied together, large ones are kept as they are.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    pieces: Vec<Bytes>,
+    tail: Vec<u8>,
+    bytes: usize,
+}
+
+/// Pieces from this size on are not copied.
+const LARGE: usize = 4 * 1024;
+
+impl Gathered {
+    /// Adds a piece.
+    pub fn push(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
+        if piece.len() >= LARGE {
+            self.close_tail();
+            self.pieces.push(piece);
+        } else {
+            self.tail.extend_from_slice(&piece);
+            if self.tail.len() >= 4 * LARGE {
+                self.close_tail();
+            }
+        }
+    }
+
+    /// Length of all.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// All pieces.
+    pub fn into_pieces(mut self) -> Vec<Bytes> {
+        self.close_tail();
+        self.pieces
+    }
+
+    /// All in one.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        if self.pieces.is_empty() {
+            return self.tail;
+        }
+        self.close_tail();
+        self.pieces.concat()
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.tail).into());
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A job on its way in: from a request's body to a job that can be handed to the broker.
+//!
+//! The body is read to its end before the broker hears of the job, so a slow upload holds no
+//! slot. Every byte is counted against the cap of the form and against the memory that all bodies
+//! share, as it comes and whatever `Content-Length` says; time runs against the client throughout.
+
+mod binary;
+mod json;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use pe_proto::api::BINARY;
+use pe_proto::archive::BadArchive;
+use pe_proto::limits::CONFIG_BYTES_MAX;
+use pe_proto::{Digest, JobSpec};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::app::App;
+use crate::core::resolve::Unresolved;
+use crate::driver::JobBody;
+use crate::limits::{BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX};
+
+/// A job that may be run.
+#[derive(Debug)]
+pub struct Intake {
+    /// What to run.
+    pub spec: JobSpec,
+    /// Its archive.
+    pub body: JobBody,
+    /// Its name: the same in every form.
+    pub digest: Digest,
+}
+
+/// The forms that a job and its answer may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `application/json`.
+    Json,
+    /// [`BINARY`].
+    Binary,
+}
+
+/// Media type of the JSON form.
+pub const JSON: &str = "application/json";
+
+/// Why a body is no job.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// Neither of the forms.
+    #[error("expected content-type `{JSON}` or `{BINARY}`")]
+    MediaType,
+    /// Over the cap of its form.
+    #[error("the body of a job may have at most {0} bytes in this form")]
+    TooLarge(usize),
+    /// Its files and standard input are over the cap of the archive.
+    #[error("files and stdin may have at most {INPUT_BYTES} bytes together, names included")]
+    FilesTooLarge,
+    /// It did not come in time.
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    /// The memory for bodies is used up.
+    #[error("too many large jobs at a time; try again later")]
+    NoRoom,
+    /// It ended too soon.
+    #[error("the body is cut off")]
+    CutOff,
+    /// The length at the head of the binary form.
+    #[error("the config may have at most {CONFIG_BYTES_MAX} bytes, not {0}")]
+    ConfigLength(u32),
+    /// The archive of the binary form.
+    #[error(transparent)]
+    Archive(#[from] BadArchive),
+    /// A field.
+    #[error("{problem}")]
+    Field {
+        /// JSON pointer.
+        pointer: String,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// It says nothing that can be run.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// A defect.
+    #[error("reading the job failed")]
+    Crashed,
+}
+
+impl Form {
+    /// The form that a request is in.
+    pub fn of_request(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        Self::of_media_type(value.split(';').next().unwrap_or_default().trim())
+    }
+
+    /// The form that an answer is wanted in: the one that `accept` prefers, or else the form of
+    /// the request.
+    pub fn of_answer(headers: &HeaderMap, request: Self) -> Self {
+        let accepts =
+            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut best = (request, 0.0);
+        for range in accepts.flat_map(|value| value.split(',')) {
+            let mut parts = range.split(';').map(str::trim);
+            let media_type = parts.next().unwrap_or_default();
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
+            if let Some(form) = Self::of_media_type(media_type) {
+                let is_better = quality > best.1 || (quality >= best.1 && form == request);
+                if is_better && quality > 0.0 {
+                    best = (form, quality);
+                }
+            }
+        }
+        best.0
+    }
+
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Binary => BINARY,
+        }
+    }
+
+    fn of_media_type(media_type: &str) -> Option<Self> {
+        [Self::Json, Self::Binary]
+            .into_iter()
+            .find(|form| media_type.eq_ignore_ascii_case(form.media_type()))
+    }
+}
+
+/// Reads a job.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Intake, NotTaken> {
+    match form {
+        Form::Json => json::take(app, Upload::new(app, body, JSON_BYTES_MAX)?).await,
+        Form::Binary => binary::take(app, Upload::new(app, body, BINARY_BYTES_MAX)?).await,
+    }
+}
+
+/// A body being read, within its bounds.
+#[derive(Debug)]
+struct Upload<'a> {
+    app: &'a App,
+    body: &'a mut Incoming,
+    bytes_max: usize,
+    bytes: usize,
+    room: Option<OwnedSemaphorePermit>,
+    deadline: Instant,
+}
+
+impl<'a> Upload<'a> {
+    fn new(app: &'a App, body: &'a mut Incoming, bytes_max: usize) -> Result<Self, NotTaken> {
+        if body.size_hint().lower() > bytes_max as u64 {
+            return Err(NotTaken::TooLarge(bytes_max));
+        }
+        let deadline = Instant::now() + BODY_TIME;
+        Ok(Self { app, body, bytes_max, bytes: 0, room: None, deadline })
+    }
+
+    /// The next piece; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, NotTaken> {
+        loop {
+            let until = self.deadline.min(Instant::now() + self.app.patience.body_idle);
+            let frame = match timeout_at(until, self.body.frame()).await {
+                Err(_) => return Err(NotTaken::TooSlow),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(NotTaken::CutOff),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            // Trailers say nothing here.
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            self.bytes += piece.len();
+            if self.bytes > self.bytes_max {
+                return Err(NotTaken::TooLarge(self.bytes_max));
+            }
+            self.make_room(piece.len())?;
+            return Ok(Some(piece));
+        }
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<(), NotTaken> {
+        let permits = u32::try_from(bytes).map_err(|_| NotTaken::NoRoom)?;
+        let bodies = Arc::clone(&self.app.bodies);
+        let more = bodies.try_acquire_many_owned(permits).map_err(|_| NotTaken::NoRoom)?;
+        match &mut self.room {
+            Some(room) => room.merge(more),
+            None => self.room = Some(more),
+        }
+        Ok(())
+    }
+
+    /// The memory that it holds.
+    fn into_room(self) -> Option<OwnedSemaphorePermit> {
+        self.app.metrics.job_bytes.inc_by(self.bytes as u64);
+        self.room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_decides_the_form_of_the_answer() {
+        let check = |accept: Option<&'static str>, request: Form, expected: Form| {
+            let mut headers = HeaderMap::new();
+            if let Some(accept) = accept {
+                headers.insert(header::ACCEPT, http::HeaderValue::from_static(accept));
+            }
+            assert_eq!(Form::of_answer(&headers, request), expected, "{accept:?}");
+        };
+        for request in [Form::Json, Form::Binary] {
+            check(None, request, request);
+            check(Some("*/*"), request, request);
+            check(Some("text/html, */*;q=0.8"), request, request);
+            check(Some("application/json"), request, Form::Json);
+            check(Some("application/vnd.pe.v1"), request, Form::Binary);
+            check(Some("application/json, application/vnd.pe.v1"), request, request);
+            check(Some("application/json;q=0.5, Application/Vnd.pe.V1"), request, Form::Binary);
+            check(Some("application/json;q=0"), Form::Binary, Form::Binary);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The JSON form: one object with everything in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pe_proto::api::{Content, FileContent, RunRequest};
+use pe_proto::archive::{Encoder, EntryRefused, INPUT_PREFIX, Kind, STDIN};
+use pe_proto::digest::JobDigester;
+use pe_proto::{Digest, JobSpec, path};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use super::{Intake, NotTaken, Upload};
+use crate::core::resolve::{self, pointer};
+use crate::driver::JobBody;
+use crate::limits::INPUT_BYTES;
+use crate::shell::app::{App, Gathered};
+
+/// Bodies from this size on are parsed where they do not hold up others.
+const LARGE: usize = 128 * 1024;
+
+pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intake, NotTaken> {
+    let mut gathered = Gathered::default();
+    while let Some(piece) = upload.next().await? {
+        gathered.push(piece);
+    }
+    let room = upload.into_room();
+    let text = gathered.into_vec();
+    let (spec, archive, digest) = if text.len() < LARGE {
+        convert(app, &text)?
+    } else {
+        let app = Arc::clone(app);
+        let converted = tokio::task::spawn_blocking(move || convert(&app, &text)).await;
+        converted.map_err(|_| NotTaken::Crashed)??
+    };
+    let bytes = archive.len() as u64;
+    let body = JobBody { pieces: vec![archive.into()], bytes, room };
+    Ok(Intake { spec, body, digest })
+}
+
+fn convert(app: &App, text: &[u8]) -> Result<(JobSpec, Vec<u8>, Digest), NotTaken> {
+    let request: RunRequest = parse(text)?;
+    let (config, stdin, files) = request.split();
+    let spec = resolve::resolve(&config, &app.catalogue, app.grants)?;
+    let archive = archive(stdin, files)?;
+    let mut digester = JobDigester::new(&spec);
+    digester.update(&archive);
+    Ok((spec, archive, digester.finish()))
+}
+
+/// Parses JSON; what is wrong comes with a pointer to it.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, NotTaken> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|bad| {
+        let pointer = pointer_to(bad.path());
+        NotTaken::Field { pointer, problem: bad.into_inner().to_string() }
+    })?;
+    let trailing = |bad: serde_json::Error| NotTaken::Field {
+        pointer: String::new(),
+        problem: bad.to_string(),
+    };
+    deserializer.end().map_err(trailing)?;
+    Ok(parsed)
+}
+
+fn pointer_to(path: &serde_path_to_error::Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => pointer(&[key]),
+            Segment::Enum { variant } => pointer(&[variant]),
+            Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+fn archive(
+    stdin: Option<Content>,
+    files: BTreeMap<String, FileContent>,
+) -> Result<Vec<u8>, NotTaken> {
+    let mut files: Vec<_> = files.into_iter().collect();
+    files.sort_by(|(a, _), (b, _)| path::compare(a, b));
+    let mut encoder = Encoder::new();
+    for (name, content) in files {
+        let field = || pointer(&["files", &name]);
+        let (kind, bytes) = match content {
+            FileContent::Directory => (Kind::Directory, Vec::new()),
+            FileContent::File { content, executable } => {
+                let kind = if executable { Kind::Executable } else { Kind::File };
+                (kind, bytes_of(content, field)?)
+            }
+        };
+        let refused = |refused| refused_entry(&refused, field());
+        encoder.push(kind, &format!("{INPUT_PREFIX}{name}"), &bytes).map_err(refused)?;
+        check_size(&encoder)?;
+    }
+    if let Some(stdin) = stdin {
+        let field = || "/stdin".to_owned();
+        let bytes = bytes_of(stdin, field)?;
+        // Empty input is no input: the same job has one digest.
+        if !bytes.is_empty() {
+            let refused = |refused| refused_entry(&refused, field());
+            encoder.push(Kind::File, STDIN, &bytes).map_err(refused)?;
+            check_size(&encoder)?;
+        }
+    }
+    Ok(encoder.finish())
+}
+
+fn bytes_of(content: Content, field: impl Fn() -> String) -> Result<Vec<u8>, NotTaken> {
+    content
+        .into_bytes()
+        .map_err(|bad| NotTaken::Field { pointer: field(), problem: bad.to_string() })
+}
+
+fn check_size(encoder: &Encoder) -> Result<(), NotTaken> {
+    /// What ends an archive.
+    const END_BYTES: usize = 5;
+    if encoder.len() + END_BYTES > INPUT_BYTES {
+        return Err(NotTaken::FilesTooLarge);
+    }
+    Ok(())
+}
+
+fn refused_entry(refused: &EntryRefused, pointer: String) -> NotTaken {
+    let problem = match refused {
+        EntryRefused::Path(_, bad) => bad.to_string(),
+        EntryRefused::Order(_) => "the same path is there twice".to_owned(),
+        EntryRefused::BelowLeaf(_) => "lies below something that is not a directory".to_owned(),
+        EntryRefused::DirectoryData(_) | EntryRefused::TooLarge(_) | EntryRefused::TooMany => {
+            refused.to_string()
+        }
+    };
+    NotTaken::Field { pointer, problem }
+}

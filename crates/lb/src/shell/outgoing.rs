@@ -1,0 +1,168 @@
+//! Bodies of answers. One type for all of them, so that a body is no heap allocation more than
+//! its content.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::discard::Discard;
+use super::link::lease_body::LeaseBody;
+use super::run::relay::Relay;
+use super::vitals::Pulse;
+use crate::limits::PIECE_BYTES;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outgoing {
+    source: Source,
+    /// Lives as long as the answer is being sent.
+    pulse: Option<Pulse>,
+    /// What is kept until then, such as a share of memory.
+    kept: Option<OwnedSemaphorePermit>,
+    /// What is still to be received before the answer ends.
+    discard: Option<Box<Discard>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Whole(Bytes),
+    Relay(Box<Relay>),
+    Lease(Box<LeaseBody>),
+}
+
+/// An answer is not finished; the peer sees its stream reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aborted {
+    /// The lease was cancelled.
+    Cancelled,
+    /// The result broke off or was none.
+    Broken,
+}
+
+impl std::fmt::Display for Aborted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cancelled => "lease cancelled",
+            Self::Broken => "result broke off",
+        })
+    }
+}
+
+impl std::error::Error for Aborted {}
+
+/// How hyper learns the code of the reset: it looks for h2's error in what a body fails with.
+impl From<Aborted> for h2::Error {
+    fn from(aborted: Aborted) -> Self {
+        match aborted {
+            Aborted::Cancelled => h2::Reason::CANCEL.into(),
+            Aborted::Broken => h2::Reason::INTERNAL_ERROR.into(),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self::whole(Bytes::new())
+    }
+
+    /// Something that is all there.
+    pub fn whole(bytes: Bytes) -> Self {
+        Self::new(Source::Whole(bytes))
+    }
+
+    /// A result as it comes from its worker.
+    pub fn relay(relay: Box<Relay>) -> Self {
+        Self::new(Source::Relay(relay))
+    }
+
+    /// A job, and then the lease.
+    pub fn lease(body: LeaseBody) -> Self {
+        Self::new(Source::Lease(Box::new(body)))
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, pulse: None, kept: None, discard: None }
+    }
+
+    /// Receives the rest of the request, within bounds, before the answer ends.
+    #[must_use]
+    pub fn discarding(mut self, rest: Option<Incoming>) -> Self {
+        self.discard = rest.map(|body| Box::new(Discard::new(body)));
+        self
+    }
+
+    /// Keeps something until the answer was sent.
+    #[must_use]
+    pub fn keeping(mut self, kept: Option<OwnedSemaphorePermit>) -> Self {
+        self.kept = kept;
+        self
+    }
+
+    /// Makes it a sign of life of its connection.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = Some(pulse);
+        self
+    }
+
+    /// Drops what would be sent, for `HEAD`; the answer's length is to be set before.
+    #[must_use]
+    pub fn without_content(mut self) -> Self {
+        self.source = Source::Whole(Bytes::new());
+        self
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let polled = match &mut self.source {
+            Source::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Source::Whole(bytes) => {
+                Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES)))))
+            }
+            Source::Relay(relay) => relay.poll_piece(cx),
+            Source::Lease(lease) => lease.poll_piece(cx),
+        };
+        let polled = match (polled, &mut self.discard) {
+            (Poll::Ready(None), Some(discard)) => discard.poll_done(cx).map(|()| None),
+            (polled, _) => polled,
+        };
+        if let Some(pulse) = &self.pulse {
+            match &polled {
+                Poll::Ready(_) => pulse.gave(),
+                Poll::Pending => pulse.waits(),
+            }
+        }
+        polled.map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(h2::Error::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if self.discard.is_some() {
+            return false;
+        }
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Relay(relay) => relay.is_finished(),
+            Source::Lease(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Relay(relay) => SizeHint::with_exact(relay.bytes_left()),
+            Source::Lease(_) => SizeHint::default(),
+        }
+    }
+}

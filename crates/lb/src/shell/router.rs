@@ -1,0 +1,141 @@
+//! Which request is answered by what, and what all answers have in common: request id, counts,
+//! and `HEAD`, `OPTIONS`, unknown paths and methods.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use pe_proto::api::{IMAGES_PATH, ProblemKind, RUN_PATH};
+use tracing::{Instrument as _, debug, info_span};
+
+use super::app::App;
+use super::health::Report;
+use super::outgoing::Outgoing;
+use super::request_id::REQUEST_ID;
+use super::run;
+use super::vitals::Pulse;
+use crate::metrics::Route;
+use crate::respond::Failure;
+
+const READS: &str = "GET, HEAD, OPTIONS";
+const RUNS: &str = "POST, OPTIONS";
+
+/// Answers one request of a client.
+pub async fn answer(
+    app: Arc<App>,
+    peer: IpAddr,
+    pulse: Pulse,
+    request: Request<Incoming>,
+) -> Response<Outgoing> {
+    let request_id = app.request_ids.of(request.headers());
+    let method = request.method().clone();
+    let span = info_span!(
+        "request",
+        id = request_id,
+        %method,
+        path = request.uri().path(),
+        job = tracing::field::Empty
+    );
+    let (route, result) = dispatch(&app, peer, &request_id, request).instrument(span.clone()).await;
+    let mut response = result.unwrap_or_else(|failure| {
+        app.metrics.refusal(failure.kind());
+        span.in_scope(|| {
+            debug!(kind = failure.kind().as_str(), detail = failure.detail(), "request refused");
+        });
+        failure.respond(&request_id)
+    });
+    app.metrics.request(route, response.status());
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if method == Method::HEAD {
+        response = without_content(response);
+    }
+    response.map(|body| body.with_pulse(pulse))
+}
+
+async fn dispatch(
+    app: &Arc<App>,
+    peer: IpAddr,
+    request_id: &str,
+    request: Request<Incoming>,
+) -> (Route, Result<Response<Outgoing>, Failure>) {
+    let path = request.uri().path();
+    let (route, allow) = match path {
+        RUN_PATH => (Route::Run, RUNS),
+        IMAGES_PATH => (Route::Images, READS),
+        "/" | "/style.css" => (Route::Page, READS),
+        "/healthz" | "/readyz" => (Route::Health, READS),
+        "/metrics" => (Route::Metrics, READS),
+        _ => {
+            let detail = "there is /, /api/v1/run, /api/v1/images, /healthz, /readyz and /metrics";
+            return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
+        }
+    };
+    let method = request.method();
+    if *method == Method::OPTIONS {
+        return (route, Ok(options(allow)));
+    }
+    let is_read = *method == Method::GET || *method == Method::HEAD;
+    let is_allowed = if route == Route::Run { *method == Method::POST } else { is_read };
+    if !is_allowed {
+        return (route, Err(Failure::method_not_allowed(allow)));
+    }
+    let headers = request.headers();
+    let result = match path {
+        RUN_PATH => run::answer(app, peer, request_id, request).await,
+        IMAGES_PATH => Ok(app.pages.images.respond(headers)),
+        "/" => Ok(app.pages.index.respond(headers)),
+        "/style.css" => Ok(app.pages.style.respond(headers)),
+        "/healthz" => Ok(text("text/plain; charset=utf-8", "up\n".into())),
+        "/readyz" => Ok(ready(app).await),
+        _ => match app.metrics.text() {
+            Ok(metrics) => Ok(text("text/plain; version=0.0.4", metrics.into())),
+            Err(_) => Err(Failure::new(ProblemKind::Internal, "metrics could not be written")),
+        },
+    };
+    (route, result)
+}
+
+async fn ready(app: &App) -> Response<Outgoing> {
+    let report = if app.drain.is_cancelled() {
+        Report::not_ready("draining")
+    } else {
+        app.readiness.report().await
+    };
+    let json = serde_json::to_vec(&report).unwrap_or_default();
+    let mut response = text("application/json", json.into());
+    if !report.ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+fn text(media_type: &'static str, content: Bytes) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::whole(content));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn options(allow: &'static str) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// What `GET` would be answered with, less the content.
+fn without_content(mut response: Response<Outgoing>) -> Response<Outgoing> {
+    if let Some(length) = response.body().size_hint().exact() {
+        if response.status() != StatusCode::NOT_MODIFIED {
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+    }
+    response.map(Outgoing::without_content)
+}

@@ -1,0 +1,15 @@
+//! The load balancer over real sockets, with scripted workers and clients. Nothing here sleeps:
+//! each step waits for the event that the next one needs.
+
+mod client;
+mod lb;
+mod worker;
+
+mod curl;
+mod drain;
+mod health;
+mod jobs;
+mod limits;
+mod link;
+mod loss;
+mod requests;

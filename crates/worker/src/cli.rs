@@ -1,0 +1,139 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{AccelChoice, RawConfig};
+
+/// Runs jobs in throw-away virtual machines for a load balancer.
+#[derive(Debug, Parser)]
+#[command(name = "pe-worker", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do, if not to serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Serve the load balancer on this machine, with what `make` has built:
+    pe-worker --lb http://127.0.0.1:8081 --images build/images --vm-assets build/vm/x86_64
+
+  Serve as a config file says, but with two slots:
+    pe-worker --config worker.toml --slots 2
+
+  Measure how fast virtual machines become ready here:
+    pe-worker bench --vms 20 --images build/images --vm-assets build/vm/x86_64
+
+Signals: SIGTERM finishes what runs and exits; a second one, or SIGINT twice, exits at once.
+Exit status: 0 after a drain, 64 for a bad config or flag, 1 for anything else.";
+
+/// Other things to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure cold boot against zygote restore and print a table.
+    Bench(BenchFlags),
+}
+
+/// Flags of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchFlags {
+    /// Virtual machines to start, each way.
+    #[arg(long, default_value_t = 20)]
+    pub vms: u32,
+    /// Run `true` of this image in each restored machine too.
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// As for serving.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// What a config file can say, too. A flag wins over the file.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// TOML file with any of the settings below (names with `_` for `-`).
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the load balancer listens for workers.
+    #[arg(long, value_name = "http://HOST:PORT")]
+    pub lb: Option<String>,
+    /// Directory with catalogue.json and packs/.
+    #[arg(long, value_name = "DIR")]
+    pub images: Option<PathBuf>,
+    /// Directory with the guests' kernel (vmlinuz) and initramfs.cpio.
+    #[arg(long, value_name = "DIR")]
+    pub vm_assets: Option<PathBuf>,
+    /// Name shown in results [default: the host's].
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Virtual machines at a time [default: cores less one, at least one].
+    #[arg(long, value_name = "N")]
+    pub slots: Option<u32>,
+    /// Memory of a virtual machine [default: 512 emulated, 1024 with KVM].
+    #[arg(long, value_name = "MIB")]
+    pub memory_mib: Option<u64>,
+    /// File whose first line is the token that the load balancer wants.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What executes guests. `auto` boots one to find out whether KVM works [default: auto].
+    #[arg(long, value_enum)]
+    pub accel: Option<AccelChoice>,
+    /// QEMU's program [default: the distribution's, for this architecture].
+    #[arg(long, value_name = "PATH")]
+    pub qemu: Option<PathBuf>,
+    /// Serve prometheus metrics here, at /metrics.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+    /// Directory where the verdict about KVM is remembered until the next boot of the host.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How much to log: error, warn, info, debug or trace, or per-module directives.
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    pub log: String,
+    /// Log JSON, one object a line.
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+impl Flags {
+    /// The settings among the flags.
+    pub fn settings(&self) -> RawConfig {
+        RawConfig {
+            lb: self.lb.clone(),
+            images: self.images.clone(),
+            vm_assets: self.vm_assets.clone(),
+            name: self.name.clone(),
+            slots: self.slots,
+            memory_mib: self.memory_mib,
+            token_file: self.token_file.clone(),
+            accel: self.accel,
+            qemu: self.qemu.clone(),
+            metrics: self.metrics,
+            state_dir: self.state_dir.clone(),
+            ..RawConfig::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_examples_and_exit_statuses() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("pe-worker bench") && help.contains("Exit status"));
+    }
+}

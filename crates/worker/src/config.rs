@@ -1,0 +1,263 @@
+//! Settings: a TOML file and flags, merged, then checked whole before anything is done.
+//!
+//! [`RawConfig`] is what people write, [`Config`] what the worker runs on. Nothing is read from
+//! the environment.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::core::pool::slots_of;
+use crate::limits::{
+    COLDPLUG_MAX, CONFIG_FILE_BYTES_MAX, DRAIN, MEMORY_MIB_MAX, MEMORY_MIB_MIN, SLOTS_MAX,
+};
+use crate::link::LbAddress;
+use pe_proto::limits::LABEL_BYTES_MAX;
+
+/// Which accelerator to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AccelChoice {
+    /// KVM if a guest boots with it, else emulation.
+    #[default]
+    Auto,
+    /// KVM, or fail.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// Settings as written; everything may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawConfig {
+    /// Where the LB listens for workers, `http://host:port`.
+    pub lb: Option<String>,
+    /// Directory of the catalogue and the packs.
+    pub images: Option<PathBuf>,
+    /// Directory of kernel and initramfs.
+    pub vm_assets: Option<PathBuf>,
+    /// Name shown in results.
+    pub name: Option<String>,
+    /// VMs at a time.
+    pub slots: Option<u32>,
+    /// Cores left alone when `slots` is not set.
+    pub spare_cores: Option<u32>,
+    /// Guest memory.
+    pub memory_mib: Option<u64>,
+    /// File with the token.
+    pub token_file: Option<PathBuf>,
+    /// What executes guests.
+    pub accel: Option<AccelChoice>,
+    /// QEMU's program.
+    pub qemu: Option<PathBuf>,
+    /// Metrics listener.
+    pub metrics: Option<SocketAddr>,
+    /// Where verdicts are remembered.
+    pub state_dir: Option<PathBuf>,
+    /// Labels told to the LB.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Images that are in every VM from the start; the first of the catalogue if absent.
+    pub coldplug: Option<Vec<String>>,
+    /// User (and its group) that VMMs run as when the worker is root.
+    pub vm_user: Option<String>,
+    /// What a guest may take beyond a job's wall clock.
+    pub grace_ms: Option<u64>,
+    /// How long jobs in flight may take to end once draining.
+    pub drain_ms: Option<u64>,
+}
+
+/// Why there is no config. Exit status 64.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("config file {}: cannot be read", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a setting that does not exist.
+    #[error("config file {}: {reason}", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A setting that is missing or wrong.
+    #[error("{key}: {reason}{}", in_file(file.as_deref()))]
+    Value {
+        /// Config file, if there is one.
+        file: Option<PathBuf>,
+        /// Which setting.
+        key: &'static str,
+        /// What was expected.
+        reason: String,
+    },
+}
+
+fn in_file(file: Option<&Path>) -> String {
+    file.map(|path| format!(" (config file {}, or the flag)", path.display())).unwrap_or_default()
+}
+
+/// Settings that were checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) lb: Option<LbAddress>,
+    pub(crate) images: PathBuf,
+    pub(crate) vm_assets: PathBuf,
+    pub(crate) name: Option<String>,
+    pub(crate) slots: u32,
+    pub(crate) memory_mib: Option<u64>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) accel: AccelChoice,
+    pub(crate) qemu: Option<PathBuf>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) labels: Vec<String>,
+    pub(crate) coldplug: Option<Vec<String>>,
+    pub(crate) vm_user: String,
+    pub(crate) grace: Option<Duration>,
+    pub(crate) drain: Duration,
+}
+
+impl Config {
+    /// Reads the file, if one is named, lays the flags over it, and checks all of it. `cores` is
+    /// the number of cores of the host.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn load(file: Option<&Path>, flags: RawConfig, cores: u32) -> Result<Self, ConfigError> {
+        let written = match file {
+            Some(path) => read(path)?,
+            None => RawConfig::default(),
+        };
+        flags.over(written).check(cores).map_err(|(key, reason)| ConfigError::Value {
+            file: file.map(Path::to_owned),
+            key,
+            reason,
+        })
+    }
+
+    /// Where the LB listens for workers. Only serving needs it.
+    ///
+    /// # Errors
+    /// It is not set.
+    pub fn lb(&self) -> Result<LbAddress, ConfigError> {
+        self.lb.clone().ok_or_else(|| ConfigError::Value {
+            file: None,
+            key: "lb",
+            reason: "expected http://host:port; it is not set".to_owned(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<RawConfig, ConfigError> {
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(CONFIG_FILE_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|bad| ConfigError::Parse {
+        path: path.to_owned(),
+        reason: bad.to_string().trim().replace('\n', " "),
+    })
+}
+
+type Bad = (&'static str, String);
+
+impl RawConfig {
+    fn over(self, below: Self) -> Self {
+        Self {
+            lb: self.lb.or(below.lb),
+            images: self.images.or(below.images),
+            vm_assets: self.vm_assets.or(below.vm_assets),
+            name: self.name.or(below.name),
+            slots: self.slots.or(below.slots),
+            spare_cores: self.spare_cores.or(below.spare_cores),
+            memory_mib: self.memory_mib.or(below.memory_mib),
+            token_file: self.token_file.or(below.token_file),
+            accel: self.accel.or(below.accel),
+            qemu: self.qemu.or(below.qemu),
+            metrics: self.metrics.or(below.metrics),
+            state_dir: self.state_dir.or(below.state_dir),
+            labels: self.labels.or(below.labels),
+            coldplug: self.coldplug.or(below.coldplug),
+            vm_user: self.vm_user.or(below.vm_user),
+            grace_ms: self.grace_ms.or(below.grace_ms),
+            drain_ms: self.drain_ms.or(below.drain_ms),
+        }
+    }
+
+    fn check(self, cores: u32) -> Result<Config, Bad> {
+        let lb = self.lb.map(|text| text.parse::<LbAddress>()).transpose();
+        let missing = |key, what: &str| (key, format!("expected {what}; it is not set"));
+        let default_slots = slots_of(cores, self.spare_cores.unwrap_or(SPARE_CORES));
+        let bounded = |key, value: u64, least: u64, most: u64| {
+            let wrong = || (key, format!("expected a number from {least} to {most}, got {value}"));
+            if (least..=most).contains(&value) { Ok(value) } else { Err(wrong()) }
+        };
+        let slots = self.slots.unwrap_or(default_slots.min(SLOTS_MAX));
+        bounded("slots", u64::from(slots), 1, u64::from(SLOTS_MAX))?;
+        if let Some(mib) = self.memory_mib {
+            bounded("memory_mib", mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)?;
+        }
+        let grace_ms = self.grace_ms.map(|ms| bounded("grace_ms", ms, 1, HOUR_MS)).transpose()?;
+        let drain_ms = self.drain_ms.map(|ms| bounded("drain_ms", ms, 0, HOUR_MS)).transpose()?;
+        let name_fits = |name: &String| !name.is_empty() && name.len() <= LABEL_BYTES_MAX;
+        if self.name.as_ref().is_some_and(|name| !name_fits(name)) {
+            return Err(("name", format!("expected 1 to {LABEL_BYTES_MAX} bytes")));
+        }
+        if self.coldplug.as_ref().is_some_and(|names| names.len() > COLDPLUG_MAX) {
+            return Err(("coldplug", format!("expected at most {COLDPLUG_MAX} images")));
+        }
+        Ok(Config {
+            lb: lb.map_err(|bad| ("lb", bad.to_string()))?,
+            images: self.images.ok_or_else(|| missing("images", "a directory"))?,
+            vm_assets: self.vm_assets.ok_or_else(|| missing("vm_assets", "a directory"))?,
+            name: self.name,
+            slots,
+            memory_mib: self.memory_mib,
+            token_file: self.token_file,
+            accel: self.accel.unwrap_or_default(),
+            qemu: self.qemu,
+            metrics: self.metrics,
+            state_dir: self.state_dir,
+            labels: check_labels(self.labels.unwrap_or_default())?,
+            coldplug: self.coldplug,
+            vm_user: self.vm_user.unwrap_or_else(|| VM_USER.to_owned()),
+            grace: grace_ms.map(Duration::from_millis),
+            drain: drain_ms.map_or(DRAIN, Duration::from_millis),
+        })
+    }
+}
+
+/// For the worker itself, the link and the host.
+const SPARE_CORES: u32 = 1;
+
+/// It owns nothing, on every distribution.
+const VM_USER: &str = "nobody";
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
+
+/// Labels in one hello, as the protocol has it.
+const LABELS_MAX: usize = 64;
+
+fn check_labels(labels: BTreeMap<String, String>) -> Result<Vec<String>, Bad> {
+    let labels: Vec<String> =
+        labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let fits = |label: &String| !label.starts_with('=') && label.len() <= LABEL_BYTES_MAX;
+    if labels.len() > LABELS_MAX || !labels.iter().all(fits) {
+        let most = format!("expected at most {LABELS_MAX}, each at most {LABEL_BYTES_MAX} bytes");
+        return Err(("labels", most));
+    }
+    Ok(labels)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+use super::*;
+
+fn load(text: &str, flags: RawConfig) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let path = dir.path().join("worker.toml");
+    std::fs::write(&path, text).expect("write");
+    Config::load(Some(&path), flags, 4)
+}
+
+fn dirs() -> RawConfig {
+    RawConfig { images: Some("i".into()), vm_assets: Some("v".into()), ..RawConfig::default() }
+}
+
+fn check_refused(text: &str, expected: &[&str]) {
+    let error = crate::chain(&load(text, dirs()).expect_err("refused"));
+    for part in expected {
+        assert!(error.contains(part), "`{error}` should contain `{part}`");
+    }
+    assert!(error.contains("worker.toml"), "{error}");
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_rest_has_defaults() {
+    let flags = RawConfig { slots: Some(7), ..dirs() };
+    let config = load("slots = 2\nname = \"w\"\nlb = \"http://lb:81\"", flags).expect("good");
+    assert_eq!((config.slots, config.name.as_deref()), (7, Some("w")));
+    assert_eq!(config.lb.map(|lb| lb.to_string()).as_deref(), Some("http://lb:81"));
+    assert_eq!(config.vm_user, "nobody");
+    assert_eq!(config.accel, AccelChoice::Auto);
+}
+
+#[test]
+fn slots_follow_the_cores() {
+    assert_eq!(load("", dirs()).expect("good").slots, 3);
+    assert_eq!(load("spare_cores = 9", dirs()).expect("good").slots, 1);
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_its_file() {
+    check_refused("slots = 0", &["slots", "from 1 to"]);
+    check_refused("memory_mib = 1", &["memory_mib", "from 128"]);
+    check_refused("slotz = 1", &["slotz", "unknown field"]);
+    check_refused("slots = \"x\"", &["line 1", "expected"]);
+    check_refused("lb = \"https://x:1\"", &["lb", "http://host:port"]);
+    check_refused(
+        "coldplug = [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]",
+        &["coldplug"],
+    );
+    check_refused("[labels]\n\"\" = \"x\"", &["labels"]);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let error = load("", RawConfig::default()).expect_err("refused").to_string();
+    assert!(error.contains("images") && error.contains("not set"), "{error}");
+}
+
+#[test]
+fn the_sample_in_the_documentation_is_a_config() {
+    let sample = include_str!("../../worker.example.toml");
+    let config = load(sample, RawConfig::default()).expect("good");
+    assert_eq!(config.slots, 4);
+}

@@ -1,0 +1,215 @@
+//! The images a worker can run: the catalogue, and each pack opened read-only once.
+//!
+//! Owns the packs' descriptors. It never writes to a pack, never looks into one beyond its
+//! superblock, and hands a VMM descriptors only, never paths. An image whose pack is missing or
+//! wrong is left out, with a reason in the log; the others can still be run.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::libc;
+use pe_proto::catalogue::{self, Catalogue};
+use pe_proto::limits::{IO_FILE_BYTES, PMEM_ALIGN};
+use pe_proto::{Arch, Digest};
+
+use crate::limits::CATALOGUE_BYTES_MAX;
+
+/// Where the superblock of an erofs file is, its first field, and the volume's uuid in it.
+const SUPERBLOCK: u64 = 1024;
+const EROFS_MAGIC: [u8; 4] = [0xe2, 0xe1, 0xf5, 0xe0];
+const UUID: u64 = SUPERBLOCK + 48;
+
+/// An erofs file, open for reading.
+#[derive(Debug)]
+pub struct Pack {
+    digest: Digest,
+    bytes: u64,
+    uuid: [u8; 16],
+    file: File,
+}
+
+impl Pack {
+    /// Digest of the file.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How the guest tells its device from others.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.uuid
+    }
+
+    /// For the VMM.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Why there are no images.
+#[derive(Debug, thiserror::Error)]
+pub enum ImagesError {
+    /// The catalogue cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is not a catalogue.
+    #[error("{} is not a catalogue", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+}
+
+/// Why one pack cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum BadPack {
+    #[error("cannot open it: {0}")]
+    Open(#[from] std::io::Error),
+    #[error("not a regular file")]
+    NotAFile,
+    #[error("it has {found} bytes, the catalogue says {stated}")]
+    Length { stated: u64, found: u64 },
+    #[error("its length is not a multiple of 2 MiB, or is that of an io file")]
+    Alignment,
+    #[error("not an erofs file")]
+    NotErofs,
+    #[error("its volume uuid is also another pack's")]
+    SameUuid,
+    #[error("it can be read by its owner only, and VMs run as another user (chmod a+r)")]
+    Unreadable,
+}
+
+/// All images of one architecture.
+#[derive(Debug, Default)]
+pub struct Images {
+    by_digest: BTreeMap<Digest, Arc<Pack>>,
+    by_name: BTreeMap<String, Digest>,
+    /// In the order of the catalogue, each once.
+    packs: Vec<Arc<Pack>>,
+}
+
+impl Images {
+    /// Reads `catalogue.json` in a directory and opens the packs below it.
+    ///
+    /// # Errors
+    /// There is no catalogue, or it is none.
+    pub fn open(dir: &Path, arch: Arch, for_all: bool) -> Result<Self, ImagesError> {
+        let path = dir.join("catalogue.json");
+        let catalogue = read_catalogue(&path)?;
+        let mut images = Self::default();
+        let mut uuids = HashSet::new();
+        for image in &catalogue.images {
+            for platform in image.platforms.iter().filter(|platform| platform.arch == arch) {
+                let stated = &platform.pack;
+                let known = images.packs.iter().find(|pack| pack.digest == stated.digest);
+                let pack = match known.cloned() {
+                    Some(pack) => pack,
+                    None => match open_pack(dir, stated, for_all, &mut uuids) {
+                        Ok(pack) => images.add(pack),
+                        Err(bad) => {
+                            tracing::warn!(image = image.name, pack = %stated.digest.hex(),
+                                reason = %bad, "image left out");
+                            continue;
+                        }
+                    },
+                };
+                images.by_digest.insert(platform.digest, pack);
+                images.by_name.entry(image.name.clone()).or_insert(platform.digest);
+            }
+        }
+        Ok(images)
+    }
+
+    /// The pack that holds an image.
+    pub fn pack(&self, image: Digest) -> Option<&Arc<Pack>> {
+        self.by_digest.get(&image)
+    }
+
+    /// The digest of an image by its name.
+    pub fn named(&self, name: &str) -> Option<Digest> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All that can be run.
+    pub fn digests(&self) -> Vec<Digest> {
+        self.by_digest.keys().copied().collect()
+    }
+
+    /// All packs, in the order of the catalogue.
+    pub fn packs(&self) -> &[Arc<Pack>] {
+        &self.packs
+    }
+
+    fn add(&mut self, pack: Pack) -> Arc<Pack> {
+        let pack = Arc::new(pack);
+        self.packs.push(Arc::clone(&pack));
+        pack
+    }
+}
+
+fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(CATALOGUE_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let at = || path.to_owned();
+    let bytes = read().map_err(|source| ImagesError::Read { path: at(), source })?;
+    serde_json::from_slice(&bytes).map_err(|source| ImagesError::Parse { path: at(), source })
+}
+
+fn open_pack(
+    dir: &Path,
+    stated: &catalogue::Pack,
+    for_all: bool,
+    uuids: &mut HashSet<[u8; 16]>,
+) -> Result<Pack, BadPack> {
+    let path = dir.join("packs").join(format!("{}.erofs", stated.digest.hex()));
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(BadPack::NotAFile);
+    }
+    if meta.len() != stated.bytes {
+        return Err(BadPack::Length { stated: stated.bytes, found: meta.len() });
+    }
+    if stated.bytes % PMEM_ALIGN != 0 || stated.bytes == 0 || stated.bytes == IO_FILE_BYTES {
+        return Err(BadPack::Alignment);
+    }
+    if for_all && meta.mode() & 0o004 == 0 {
+        return Err(BadPack::Unreadable);
+    }
+    let mut magic = [0; 4];
+    let mut uuid = [0; 16];
+    file.read_exact_at(&mut magic, SUPERBLOCK)?;
+    file.read_exact_at(&mut uuid, UUID)?;
+    if magic != EROFS_MAGIC {
+        return Err(BadPack::NotErofs);
+    }
+    if !uuids.insert(uuid) {
+        return Err(BadPack::SameUuid);
+    }
+    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, file })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,130 @@
+//! Every bound of the worker, with its reason. Formats have theirs in [`pe_proto::limits`].
+
+use std::time::Duration;
+
+/// VMs of one worker. The LB admits as many slots in a hello.
+pub const SLOTS_MAX: u32 = 4096;
+
+/// Guest memory, in MiB: below it the kernel and its initramfs do not fit with a job.
+pub const MEMORY_MIB_MIN: u64 = 128;
+/// See [`MEMORY_MIB_MIN`]: beyond it the address space for devices is laid out another way.
+pub const MEMORY_MIB_MAX: u64 = 2048;
+
+/// Packs plugged in before the zygote is saved. Each takes a PCI slot (the machine has 32) and,
+/// in the guest, 16 bytes of page structure per KiB.
+pub const COLDPLUG_MAX: usize = 8;
+
+/// Bytes of a guest's console kept for the log. A guest may say as much as it likes.
+pub const CONSOLE_TAIL_BYTES: usize = 4096;
+
+/// Bytes of a VMM's standard error kept for the log: what a pipe holds.
+pub const STDERR_BYTES: usize = 64 * 1024;
+
+/// Longest line taken from a VMM's control socket. Its longest answer to what is asked of it is
+/// some hundred bytes; a VMM that a guest broke out into may send anything.
+pub const QMP_LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// One command on the control socket. They take milliseconds; emulation on a loaded machine may
+/// take a hundred times as long.
+pub const QMP_REPLY: Duration = Duration::from_secs(10);
+
+/// A VMM whose guest waits is asked whether it is there when a job comes. It answers within a
+/// millisecond; one that does not by now is hung, and the job is better off elsewhere.
+pub const VMM_ANSWERS: Duration = Duration::from_secs(2);
+
+/// From start to ready, emulated, when booted: 3 s when measured, on a machine shared with others.
+pub const BOOT_TCG: Duration = Duration::from_secs(60);
+/// The same with hardware virtualisation: under 1 s. A `/dev/kvm` that does not work never gets
+/// there, and this is how long the probe waits to find out.
+pub const BOOT_KVM: Duration = Duration::from_secs(8);
+/// From start to ready, restored: 0.1 s when measured.
+pub const RESTORE: Duration = Duration::from_secs(15);
+
+/// A guest that said it is ready goes to sleep within this; only then its state is saved.
+pub const SETTLE: Duration = Duration::from_millis(250);
+
+/// Reaping a killed VM. 3 ms when measured, but the kernel frees its memory first.
+pub const REAP: Duration = Duration::from_secs(10);
+
+/// VMs starting at a time.
+pub const STARTING_MAX: u32 = 2;
+/// Failed restores in a row after which a VM is booted instead.
+pub const RESTORES_MAX: u32 = 3;
+/// First wait after a failed start; doubles up to [`START_BACKOFF_MAX`].
+pub const START_BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// See [`START_BACKOFF_MIN`].
+pub const START_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Requests to the pool's task that wait. Each comes from a task of the link, one per slot.
+pub const POOL_QUEUE: usize = 64;
+
+/// Results on their way to the LB beyond one per slot: each holds its io file until it is sent,
+/// while the slot already has its next VM.
+pub const RESULTS_WAITING_PER_SLOT: u32 = 2;
+
+/// Dialling the LB, and its answer to hello.
+pub const DIAL: Duration = Duration::from_secs(10);
+/// First wait before dialling again; doubles up to [`DIAL_BACKOFF_MAX`].
+pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// See [`DIAL_BACKOFF_MIN`].
+pub const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// A link that held this long was a good one.
+pub const LINK_GOOD_AFTER: Duration = Duration::from_secs(30);
+/// Ping on the link when nothing else was heard.
+pub const PING_EVERY: Duration = Duration::from_secs(15);
+/// No answer to a ping within this: the link is dead.
+pub const PING_ANSWER: Duration = Duration::from_secs(10);
+/// Beyond the LB's own poll time: then the link is taken for dead.
+pub const POLL_MARGIN: Duration = Duration::from_secs(10);
+/// Longest poll time a worker believes; middleboxes forget idle streams soon after.
+pub const POLL_MAX: Duration = Duration::from_secs(120);
+/// Between two ready requests of one slot, if the first was answered `204` within
+/// [`POLL_EARLY`]: a confused LB is not asked ten thousand times a second.
+pub const POLL_AGAIN: Duration = Duration::from_millis(50);
+/// See [`POLL_AGAIN`].
+pub const POLL_EARLY: Duration = Duration::from_secs(1);
+/// Ready requests in a row refused with an error before the link is dialled anew.
+pub const REFUSALS_MAX: u32 = 3;
+
+/// A job's bytes, from its head to the end of its archive.
+pub const TRANSFER: Duration = Duration::from_secs(30);
+/// A result, from its head to the LB's answer.
+pub const UPLOAD: Duration = Duration::from_secs(60);
+/// Piece of a result read and sent at a time.
+pub const UPLOAD_CHUNK_BYTES: usize = 64 * 1024;
+/// A short answer of the LB (welcome, the end of a `done`).
+pub const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// Flow control of the link: what may be on its way to one stream, and to all together. A job is
+/// at most 16 MiB and goes to memory at once.
+pub const STREAM_WINDOW: u32 = 1024 * 1024;
+/// See [`STREAM_WINDOW`].
+pub const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// The worker's clock: granted beyond a job's wall clock where guests run on hardware.
+pub const GRACE_KVM: Duration = Duration::from_secs(5);
+/// The same in emulation, 10 to 50 times slower.
+pub const GRACE_TCG: Duration = Duration::from_secs(20);
+/// Kept of the LB's deadline for killing, checking and beginning to send.
+pub const DEADLINE_RESERVE: Duration = Duration::from_millis(1000);
+
+/// Jobs in flight may end for this long once draining.
+pub const DRAIN: Duration = Duration::from_secs(60);
+/// Parked ready requests are answered at once by an LB that knows of the drain; after this they
+/// are withdrawn.
+pub const DRAIN_WITHDRAW: Duration = Duration::from_secs(2);
+
+/// Connections to the metrics listener at a time; scrapers are few.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// One scrape.
+pub const METRICS_REQUEST: Duration = Duration::from_secs(10);
+
+/// Config and token files.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
+/// The catalogue: thousands of images.
+pub const CATALOGUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+const _: () = assert!(DEADLINE_RESERVE.as_millis() < GRACE_KVM.as_millis());
+const _: () = assert!(MEMORY_MIB_MIN < MEMORY_MIB_MAX);
+const _: () = assert!(COLDPLUG_MAX + 8 < 32);
+const _: () = assert!(VMM_ANSWERS.as_millis() < QMP_REPLY.as_millis());

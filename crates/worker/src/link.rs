@@ -1,0 +1,144 @@
+//! The link: the worker dials the LB, offers its ready VMs, and runs what it is given
+//! (`protocol.md 6`).
+//!
+//! ```text
+//!  dial -> hello/welcome -> session: one parked ready request per ready VM
+//!    ^                         |          |- 204: ask again
+//!    |                         |          '- lease: run it, post done
+//!    +---- wait (jitter) <-----+ connection lost: every lease of it is dead
+//! ```
+//! Owns the connection and the tasks on it. A VM is on offer exactly as long as its ready request
+//! is parked. It ends when draining is done; until then it dials again for ever.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pe_proto::Digest;
+use pe_proto::link::Hello;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::reconnect::{Reconnect, ReconnectTerms};
+use crate::driver::PoolHandle;
+use crate::job::JobTerms;
+use crate::limits::{
+    DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LINK_GOOD_AFTER, RESULTS_WAITING_PER_SLOT,
+};
+use crate::metrics::Metrics;
+
+mod body;
+mod client;
+pub mod lease;
+mod session;
+mod slot;
+
+pub use client::{LbAddress, LbAddressError, Token};
+
+/// What a link is made with.
+#[derive(Debug)]
+pub struct LinkTerms {
+    /// Where the LB listens for workers.
+    pub lb: LbAddress,
+    /// Shown to the LB with every request.
+    pub token: Option<Token>,
+    /// Who we are and what we offer.
+    pub hello: Hello,
+    /// How jobs are run.
+    pub jobs: JobTerms,
+}
+
+/// The link, ready to run.
+#[derive(Debug)]
+pub struct Link {
+    shared: Arc<Shared>,
+}
+
+/// What all tasks of the link use.
+#[derive(Debug)]
+struct Shared {
+    terms: LinkTerms,
+    pool: PoolHandle,
+    metrics: Metrics,
+    drain: CancellationToken,
+    /// Bounds offers, jobs and results on their way: each holds an io file.
+    results: Arc<Semaphore>,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error("cannot reach the lb at {0}")]
+    Dial(String, #[source] std::io::Error),
+    #[error("lb did not answer in time: {0}")]
+    Late(&'static str),
+    #[error("lb does not speak http/2")]
+    Http(#[from] hyper::Error),
+    #[error("lb answered {what} with {status}: {said}")]
+    Status { what: &'static str, status: http::StatusCode, said: String },
+    #[error("lb's answer cannot be read")]
+    Message(#[from] pe_proto::codec::BadMessage),
+    #[error("connection to the lb ended")]
+    Closed,
+    #[error("our own hello is over its bounds")]
+    Hello,
+}
+
+impl Link {
+    /// A link that offers what the pool has until `drain`.
+    pub fn new(
+        terms: LinkTerms,
+        pool: PoolHandle,
+        metrics: Metrics,
+        drain: CancellationToken,
+    ) -> Self {
+        let results = terms.hello.slots.saturating_mul(1 + RESULTS_WAITING_PER_SLOT);
+        let results = usize::try_from(results).unwrap_or(1).max(1);
+        let results = Arc::new(Semaphore::new(results.min(Semaphore::MAX_PERMITS)));
+        Self { shared: Arc::new(Shared { terms, pool, metrics, drain, results }) }
+    }
+
+    /// Runs until drained.
+    pub async fn run(self) {
+        let shared = &self.shared;
+        let began = Instant::now();
+        let mut reconnect = Reconnect::new(ReconnectTerms {
+            wait_min: DIAL_BACKOFF_MIN,
+            wait_max: DIAL_BACKOFF_MAX,
+            good_after: LINK_GOOD_AFTER,
+        });
+        while !shared.drain.is_cancelled() {
+            let ended = session::run(shared, || reconnect.up(began.elapsed())).await;
+            let Err(error) = ended else { return };
+            let wait = reconnect.down(began.elapsed(), random());
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            let error = crate::chain(&error);
+            tracing::warn!(lb = %shared.terms.lb, error, wait_ms, "no link to the lb");
+            pause(wait, &shared.drain).await;
+        }
+    }
+}
+
+impl Shared {
+    fn images(&self) -> Vec<Digest> {
+        self.terms.hello.images.clone()
+    }
+}
+
+async fn pause(wait: Duration, drain: &CancellationToken) {
+    tokio::select! {
+        biased;
+        // No need to dial again.
+        () = drain.cancelled() => {}
+        // Now.
+        () = tokio::time::sleep(wait) => {}
+    }
+}
+
+/// Random bits for the jitter; a fixed number does no harm.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The program: flags, config, log, signals, run.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use pe_worker::cli::{Cli, Command, Flags};
+use pe_worker::config::{Config, ConfigError};
+use pe_worker::signals::Signals;
+use pe_worker::{bench, host, worker};
+use tracing_subscriber::EnvFilter;
+
+/// `EX_USAGE` of sysexits.h: a bad flag or config.
+const BAD_CONFIG: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(BAD_CONFIG) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a log, say it plainly.
+            if error.is::<BadFlag>() {
+                eprintln!("pe-worker: {error:#}");
+            }
+            tracing::error!("{error:#}");
+            let bad_config = error.is::<ConfigError>() || error.is::<BadFlag>();
+            if bad_config { ExitCode::from(BAD_CONFIG) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("--log: {0}")]
+struct BadFlag(String);
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let flags = match &cli.command {
+        Some(Command::Bench(bench)) => &bench.flags,
+        None => &cli.flags,
+    };
+    start_log(flags)?;
+    let config = Config::load(flags.config.as_deref(), flags.settings(), host::cores())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    match cli.command {
+        Some(Command::Bench(bench)) => {
+            runtime.block_on(bench::run(&config, bench.vms, bench.image.as_deref()))?;
+        }
+        None => {
+            let lb = config.lb()?;
+            runtime.block_on(async {
+                let signals = Signals::listen().context("cannot listen for signals")?;
+                anyhow::Ok(worker::serve(config, lb, signals).await?)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The worker itself does little; its cores are for guests.
+const RUNTIME_THREADS: usize = 2;
+
+fn start_log(flags: &Flags) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&flags.log).map_err(|bad| BadFlag(bad.to_string()))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if flags.log_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+    Ok(())
+}

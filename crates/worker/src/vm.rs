@@ -1,0 +1,204 @@
+//! A VM's life, told as types that are used up, and the trait behind which backends differ.
+//!
+//! ```text
+//!  Backend::start ----> ReadyVm ----lease----> LeasedVm ----kill----> Remains (io file, no VM)
+//!                          |                      |
+//!                          +------ drop kills ----+
+//! ```
+//! A VM that had a job cannot be given another: the value is spent. An io file can be read only
+//! when it is part of [`Remains`], which exist only once the VM is dead and reaped.
+//! [`BootingVm`](qemu) is each backend's own; nobody else ever sees a VM that is not ready.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::core::pool::How;
+use crate::images::Pack;
+use crate::iofile::IoFile;
+
+pub mod console;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod qemu;
+
+/// Makes VMs of one kind.
+pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
+    /// VMM and accelerator, such as `qemu-tcg`.
+    fn vmm(&self) -> &str;
+
+    /// Makes a VM that waits for its job, with an io file of its own. Dropping the future kills
+    /// what was started.
+    fn start(&self, how: How) -> BoxFuture<'_, Result<ReadyVm, StartError>>;
+}
+
+/// A running VM, as its backend sees it. Dropping it kills and reaps it.
+pub trait Machine: std::fmt::Debug + Send + Sync {
+    /// Process id of the VMM, for logs.
+    fn pid(&self) -> u32;
+
+    /// Resolves when the VMM has ended, for whatever reason.
+    fn exited(&self) -> BoxFuture<'static, ()>;
+
+    /// Makes sure that the VMM is there and plugs in a pack, if it is not there yet.
+    fn attach<'a>(&'a mut self, pack: &'a Pack) -> BoxFuture<'a, Result<(), VmError>>;
+
+    /// Tells the guest that its io file holds a whole job.
+    fn wake(&mut self) -> BoxFuture<'_, Result<(), VmError>>;
+
+    /// The guest's next signal.
+    ///
+    /// # Cancel safety
+    /// A bell that was not returned is not lost.
+    fn bell(&mut self) -> BoxFuture<'_, Bell>;
+
+    /// Kills the VM and waits until it was reaped.
+    fn kill(self: Box<Self>) -> BoxFuture<'static, Killed>;
+}
+
+/// What a guest can tell while it has a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bell {
+    /// The answer is in the io file; so it says.
+    Done,
+    /// It cannot go on.
+    Fault(String),
+    /// The VMM has ended.
+    Exited,
+}
+
+/// How a VM ended.
+#[derive(Debug, Clone)]
+pub struct Killed {
+    /// From the signal to the process being reaped.
+    pub took: Duration,
+    /// The last of what the guest and the VMM said, for the log.
+    pub console: String,
+}
+
+/// Why a VM did not become ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The host did not give what is needed: memory, descriptors, a process.
+    #[error("cannot {what}")]
+    Host {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The VMM ended before its guest was ready.
+    #[error("vmm ended before its guest was ready: {said}")]
+    Exited {
+        /// The last of what it and its guest said.
+        said: String,
+    },
+    /// The guest was not ready in time.
+    #[error("guest was not ready within {} ms: {said}", within.as_millis())]
+    Late {
+        /// The time it had.
+        within: Duration,
+        /// The last of what it said.
+        said: String,
+    },
+    /// The guest says that it cannot go on.
+    #[error("guest cannot go on: {0}")]
+    Guest(String),
+    /// The VMM refuses a command, or does not speak as expected.
+    #[error("vmm cannot be controlled")]
+    Vmm(#[from] VmError),
+    /// There is no such way to start on this host.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// Why a running VMM did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// It said no.
+    #[error("{command} was refused: {reason}")]
+    Refused {
+        /// What it was asked.
+        command: String,
+        /// What it said.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("no answer to {0} in time")]
+    Late(String),
+    /// What it sends is not its protocol.
+    #[error("control socket does not speak its protocol")]
+    Garbled,
+    /// The socket to it broke: it is gone, or going.
+    #[error("control socket is closed")]
+    Closed(#[source] std::io::Error),
+}
+
+/// A VM that waits for its job.
+#[derive(Debug)]
+pub struct ReadyVm {
+    machine: Box<dyn Machine>,
+    io: IoFile,
+}
+
+impl ReadyVm {
+    /// A VM whose guest has said that it waits, with the io file it was made with.
+    pub fn new(machine: Box<dyn Machine>, io: IoFile) -> Self {
+        Self { machine, io }
+    }
+
+    /// Process id of the VMM, for logs.
+    pub fn pid(&self) -> u32 {
+        self.machine.pid()
+    }
+
+    /// Resolves when the VMM has ended.
+    pub fn exited(&self) -> BoxFuture<'static, ()> {
+        self.machine.exited()
+    }
+
+    /// Binds it to a job. There is no way back.
+    pub fn lease(self) -> LeasedVm {
+        LeasedVm { machine: self.machine, io: self.io }
+    }
+
+    /// Ends it unused.
+    pub async fn kill(self) -> Killed {
+        self.machine.kill().await
+    }
+}
+
+/// A VM that belongs to one job.
+#[derive(Debug)]
+pub struct LeasedVm {
+    machine: Box<dyn Machine>,
+    io: IoFile,
+}
+
+impl LeasedVm {
+    /// Process id of the VMM, for logs.
+    pub fn pid(&self) -> u32 {
+        self.machine.pid()
+    }
+
+    /// The machine and the file its job is written into.
+    pub fn parts(&mut self) -> (&mut dyn Machine, &mut IoFile) {
+        (self.machine.as_mut(), &mut self.io)
+    }
+
+    /// Ends it. What it left can be read only now.
+    pub async fn kill(self) -> Remains {
+        let Self { machine, io } = self;
+        let killed = machine.kill().await;
+        Remains { io, killed }
+    }
+}
+
+/// What is left of a VM that had a job.
+#[derive(Debug)]
+pub struct Remains {
+    /// Its io file; nobody writes to it any more.
+    pub io: IoFile,
+    /// How it ended.
+    pub killed: Killed,
+}

@@ -1,0 +1,142 @@
+//! A VM on its way up: from its process being there to its guest waiting for a job.
+
+use std::time::Duration;
+
+use pe_proto::serial::Signal;
+use tokio::time::{Instant, timeout_at};
+
+use crate::iofile::IoFile;
+use crate::vm::{ReadyVm, StartError};
+
+use super::argv::Accel;
+use super::launch::{Launcher, Part, RamSource};
+use super::machine::QemuMachine;
+use super::process::Vmm;
+use super::qmp::Qmp;
+use super::serial::Serial;
+
+/// Boots a VM from the kernel up.
+pub(super) async fn boot(launcher: &Launcher, accel: Accel) -> Result<ReadyVm, StartError> {
+    let io =
+        IoFile::create().map_err(|source| StartError::Host { what: "make an io file", source })?;
+    let part = Part { io: &io, ram: RamSource::Anonymous, state: None };
+    let deadline = Deadline::after(accel.boot_within());
+    let (mut vm, _) = launcher.spawn(accel, part).await?;
+    vm.greet().await?;
+    vm.wait_ready(deadline).await?;
+    vm.look_around(deadline).await?;
+    Ok(ReadyVm::new(Box::new(vm.into_machine(launcher)), io))
+}
+
+/// When a start counts as failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    within: Duration,
+}
+
+impl Deadline {
+    pub(super) fn after(within: Duration) -> Self {
+        Self { at: Instant::now() + within, within }
+    }
+}
+
+/// A VMM whose guest is not known to wait for a job. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct BootingVm {
+    vmm: Vmm,
+    pub(super) qmp: Qmp,
+    serial: Serial,
+}
+
+impl BootingVm {
+    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial) -> Self {
+        Self { vmm, qmp, serial }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.vmm.pid()
+    }
+
+    /// Waits for the control socket. A VMM that refuses its command line says why.
+    pub(super) async fn greet(&mut self) -> Result<(), StartError> {
+        let exited = self.vmm.exited();
+        let greeted = tokio::select! {
+            biased;
+            // Answered: it lives.
+            greeted = self.qmp.greet() => greeted,
+            // Gone before that.
+            () = exited => return Err(self.gone()),
+        };
+        match greeted {
+            Err(crate::vm::VmError::Closed(_)) => {
+                // The socket closes a moment before the process has ended.
+                self.vmm.exited().await;
+                Err(self.gone())
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Waits until the guest says that it waits.
+    pub(super) async fn wait_ready(&mut self, deadline: Deadline) -> Result<(), StartError> {
+        let exited = self.vmm.exited();
+        let ready = async {
+            loop {
+                match self.serial.signal().await {
+                    Ok(Signal::Ready) => return Ok(()),
+                    Ok(Signal::Fault(reason)) => return Err(StartError::Guest(reason)),
+                    Ok(Signal::Done | Signal::Noise(_)) => {}
+                    // The port is closed: the VMM is about to end, which the other arm sees.
+                    Err(_) => std::future::pending().await,
+                }
+            }
+        };
+        let end = tokio::select! {
+            biased;
+            // A guest that said so is ready, whatever comes next.
+            ready = ready => return ready,
+            // Its VMM gave up.
+            () = exited => End::Exited,
+            // It hangs.
+            () = tokio::time::sleep_until(deadline.at) => End::Late,
+        };
+        match end {
+            End::Exited => Err(self.gone()),
+            End::Late => {
+                Err(StartError::Late { within: deadline.within, said: self.serial.tail() })
+            }
+        }
+    }
+
+    /// Wakes the guest while there is no job: it looks, finds none, says that it is ready and
+    /// goes on waiting. That proves that it lives, and an emulator has then translated the code
+    /// that the job needs first.
+    pub(super) async fn look_around(&mut self, deadline: Deadline) -> Result<(), StartError> {
+        let woken = timeout_at(deadline.at, self.serial.wake()).await;
+        match woken {
+            Ok(Ok(())) => self.wait_ready(deadline).await,
+            Ok(Err(_)) => Err(self.gone()),
+            Err(_) => Err(StartError::Late { within: deadline.within, said: self.serial.tail() }),
+        }
+    }
+
+    /// Ends it.
+    pub(super) async fn kill(self) {
+        self.vmm.kill().await;
+    }
+
+    pub(super) fn into_machine(self, launcher: &Launcher) -> QemuMachine {
+        QemuMachine::new(self.vmm, self.qmp, self.serial, launcher.coldplug())
+    }
+
+    fn gone(&self) -> StartError {
+        let said = format!("{} {}", self.vmm.said(), self.serial.tail());
+        StartError::Exited { said: said.trim().to_owned() }
+    }
+}
+
+enum End {
+    Exited,
+    Late,
+}

@@ -1,0 +1,339 @@
+//! The worker put together, run, and taken down.
+//!
+//! One order of going down: stop offering, finish what runs, deadline, kill. The first signal
+//! begins it; the second skips to its end. Whatever way the process ends, its VMMs end with it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pe_proto::Arch;
+use pe_proto::link::Hello;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::core::clock::ClockTerms;
+use crate::core::pool::PoolTerms;
+use crate::driver::{self, PoolError};
+use crate::host::{self, VmUser};
+use crate::images::{Images, ImagesError, Pack};
+use crate::job::JobTerms;
+use crate::limits::{
+    COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, START_BACKOFF_MAX, START_BACKOFF_MIN,
+    STARTING_MAX,
+};
+use crate::link::{LbAddress, Link, LinkTerms, Token};
+use crate::metrics::{self, Metrics, MetricsError};
+use crate::probe::{self, Circumstances, Memory};
+use crate::signals::Signals;
+use crate::vm::qemu::{Accel, Assets, Census, Launcher, LauncherTerms, Qemu, Spawner, Zygote};
+use crate::vm::{Backend, StartError};
+
+/// Why the worker does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// No images.
+    #[error(transparent)]
+    Images(#[from] ImagesError),
+    /// No image of the catalogue can be run here.
+    #[error("no image in {} can be run here (see the warnings above)", .0.display())]
+    NoImages(PathBuf),
+    /// A file or program is not there, or the host refuses something.
+    #[error("cannot use {what}")]
+    Host {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// This program was built for an architecture that is not known.
+    #[error("guests of this architecture are not known")]
+    Arch,
+    /// The accelerator asked for does not run a guest.
+    #[error("kvm was asked for and does not run a guest")]
+    Kvm(#[source] StartError),
+    /// No metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// Metrics contradict each other: a defect of ours.
+    #[error("metrics cannot be registered")]
+    Registry(#[from] prometheus::Error),
+    /// A defect of ours.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Told twice to end.
+    #[error("ended at once, as told")]
+    Forced,
+}
+
+/// Everything below the link: images, a VMM that works, a zygote.
+#[derive(Debug)]
+pub struct Foundation {
+    pub(crate) arch: Arch,
+    pub(crate) images: Arc<Images>,
+    pub(crate) launcher: Arc<Launcher>,
+    pub(crate) accel: Accel,
+    pub(crate) zygote: Option<Zygote>,
+    pub(crate) zygote_took: Duration,
+    pub(crate) census: Census,
+    pub(crate) kernel: String,
+    pub(crate) qemu: String,
+}
+
+impl Foundation {
+    /// Opens what is to be opened, finds out what executes guests, and saves a zygote.
+    ///
+    /// # Errors
+    /// Something that cannot be done without.
+    pub async fn lay(config: &Config) -> Result<Self, WorkerError> {
+        host::raise_descriptor_limit();
+        let arch = Arch::of_this_host().ok_or(WorkerError::Arch)?;
+        let use_ = |what| move |source| WorkerError::Host { what, source };
+        let user = host::vm_user(&config.vm_user).map_err(use_("vm_user"))?;
+        if user.is_none() {
+            tracing::warn!("not root: vmms run as the worker's own user");
+        }
+        let images = Arc::new(Images::open(&config.images, arch, user.is_some())?);
+        if images.packs().is_empty() {
+            return Err(WorkerError::NoImages(config.images.clone()));
+        }
+        let program =
+            host::qemu(arch, config.qemu.as_deref()).map_err(use_("qemu"))?.into_os_string();
+        let qemu = host::version(&program).map_err(use_("qemu"))?;
+        let kernel = host::kernel_release(&config.vm_assets.join("vmlinuz"))
+            .map_err(use_("the guests' kernel"))?;
+        let census = Census::default();
+        let spawner = Spawner::start(census.clone()).map_err(use_("a thread"))?;
+        let (coldplug, hotplug_bytes) = coldplug(config, &images);
+        let launcher = |accel: Accel| -> Result<Arc<Launcher>, WorkerError> {
+            let terms = LauncherTerms {
+                qemu: program.clone(),
+                memory_mib: config.memory_mib.unwrap_or(memory_mib(accel)),
+                user: match accel {
+                    Accel::Kvm => user.map(VmUser::with_kvm),
+                    Accel::Tcg => user,
+                },
+                coldplug: coldplug.clone(),
+                hotplug_bytes,
+            };
+            let assets = Assets::open(&config.vm_assets).map_err(use_("vm_assets"))?;
+            Ok(Arc::new(Launcher::new(spawner.clone(), assets, terms)))
+        };
+        let boot = host::boot_id();
+        let here = Circumstances { arch, qemu: qemu.clone(), kernel: kernel.clone(), boot };
+        let memory = config.state_dir.as_deref().map(Memory::in_dir);
+        let known = probe::hint(config.accel, &here)
+            .or_else(|| memory.as_ref().and_then(|memory| memory.recall(&here)));
+        let began = tokio::time::Instant::now();
+        let (accel, launcher, zygote) = match known {
+            Some(accel) => {
+                let launcher = launcher(accel)?;
+                let zygote = Zygote::build(&launcher, accel).await;
+                if config.accel == crate::config::AccelChoice::Kvm {
+                    (accel, launcher, Some(zygote.map_err(WorkerError::Kvm)?))
+                } else {
+                    (accel, launcher, or_boot(zygote))
+                }
+            }
+            None => {
+                let kvm = launcher(Accel::Kvm)?;
+                let decided = match probe::try_kvm(&kvm).await {
+                    Ok(zygote) => (Accel::Kvm, kvm, Some(zygote)),
+                    Err(_) => {
+                        let tcg = launcher(Accel::Tcg)?;
+                        let zygote = or_boot(Zygote::build(&tcg, Accel::Tcg).await);
+                        (Accel::Tcg, tcg, zygote)
+                    }
+                };
+                if let Some(memory) = &memory {
+                    memory.keep(decided.0, &here);
+                }
+                decided
+            }
+        };
+        let zygote_took = began.elapsed();
+        Ok(Self { arch, images, launcher, accel, zygote, zygote_took, census, kernel, qemu })
+    }
+
+    /// What can be run.
+    pub fn images(&self) -> &Arc<Images> {
+        &self.images
+    }
+
+    /// The VMMs alive now.
+    pub fn census(&self) -> &Census {
+        &self.census
+    }
+
+    /// Whether VMs are restored, not booted.
+    pub fn has_zygote(&self) -> bool {
+        self.zygote.is_some()
+    }
+
+    /// What makes VMs.
+    pub fn into_backend(self) -> Qemu {
+        Qemu::new(self.launcher, self.accel, self.zygote)
+    }
+}
+
+/// Enough for a job of the default size, and no more where every page is emulated.
+fn memory_mib(accel: Accel) -> u64 {
+    match accel {
+        Accel::Kvm => 1024,
+        Accel::Tcg => 512,
+    }
+}
+
+/// Without a zygote VMs are booted: slower, and nothing is lost.
+fn or_boot(zygote: Result<Zygote, StartError>) -> Option<Zygote> {
+    zygote
+        .inspect_err(|error| {
+            let error = crate::chain(error);
+            tracing::error!(error, "no zygote; vms are booted instead");
+        })
+        .ok()
+}
+
+/// The packs of every VM, and the longest of the others.
+fn coldplug(config: &Config, images: &Images) -> (Vec<Arc<Pack>>, u64) {
+    let named = config.coldplug.as_ref().map(|names| {
+        let mut packs: Vec<Arc<Pack>> = Vec::new();
+        for name in names {
+            match images.named(name).and_then(|digest| images.pack(digest)) {
+                Some(pack) if packs.iter().any(|known| known.digest() == pack.digest()) => {}
+                Some(pack) => packs.push(Arc::clone(pack)),
+                None => tracing::warn!(image = name, "coldplug names an image that is not here"),
+            }
+        }
+        packs
+    });
+    let cold = named.unwrap_or_else(|| images.packs().iter().take(COLDPLUG_MAX).cloned().collect());
+    let is_cold = |pack: &Arc<Pack>| cold.iter().any(|known| known.digest() == pack.digest());
+    let others = images.packs().iter().filter(|pack| !is_cold(pack));
+    let hotplug_bytes = others.map(|pack| pack.bytes()).max().unwrap_or(0);
+    (cold, hotplug_bytes)
+}
+
+/// Serves until `signals` say otherwise: one for a drain, a second for an end.
+///
+/// # Errors
+/// It cannot serve, or was told twice to end.
+pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Result<(), WorkerError> {
+    let token = config.token_file.as_deref().map(Token::read).transpose();
+    let token = token.map_err(|source| WorkerError::Host { what: "token_file", source })?;
+    let metrics = Metrics::new()?;
+    let foundation = tokio::select! {
+        biased;
+        // Nothing runs yet, so there is nothing to finish.
+        () = signals.next() => return Ok(()),
+        foundation = Foundation::lay(&config) => foundation?,
+    };
+    let Foundation { arch, images, launcher, accel, zygote, census, kernel, qemu, .. } = foundation;
+    let backend: Arc<dyn Backend> = Arc::new(Qemu::new(launcher, accel, zygote));
+    let hello = Hello {
+        worker: config.name.clone().unwrap_or_else(host::name),
+        arch,
+        cpu: host::cpu(),
+        vmm: backend.vmm().to_owned(),
+        kernel,
+        slots: config.slots,
+        labels: config.labels.clone(),
+        images: images.digests(),
+    };
+    tracing::info!(
+        worker = hello.worker,
+        slots = hello.slots,
+        vmm = hello.vmm,
+        qemu,
+        kernel = hello.kernel,
+        images = hello.images.len(),
+        "worker starts"
+    );
+    let grace = config.grace.unwrap_or(accel.grace());
+    let clock = ClockTerms { grace, reserve: DEADLINE_RESERVE };
+    let terms = LinkTerms { lb, token, hello, jobs: JobTerms { images, arch, clock } };
+    let (pool, handle) = driver::pool(pool_terms(config.slots), backend, metrics.clone());
+    let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    if let Some(at) = config.metrics {
+        let serve = metrics::serve(at, metrics.clone(), census, stop.clone());
+        tasks.spawn(async move { serve.await.map(|()| Part::Metrics).map_err(Into::into) });
+    }
+    let link = Link::new(terms, handle.clone(), metrics, drain.clone());
+    tasks.spawn(async move {
+        link.run().await;
+        Ok(Part::Link)
+    });
+    let stopped = stop.clone();
+    tasks.spawn(async move { Ok(pool.run(stopped).await.map(|()| Part::Pool)?) });
+    let ended = supervise(&mut tasks, &mut signals, &drain, &handle, config.drain).await;
+    stop.cancel();
+    // Dropped tasks drop their VMs, and dropped VMs are dead ones.
+    tasks.shutdown().await;
+    ended
+}
+
+/// A part of the worker that ended.
+#[derive(Debug)]
+enum Part {
+    Link,
+    Pool,
+    Metrics,
+}
+
+async fn supervise(
+    tasks: &mut JoinSet<Result<Part, WorkerError>>,
+    signals: &mut Signals,
+    drain: &CancellationToken,
+    pool: &driver::PoolHandle,
+    within: Duration,
+) -> Result<(), WorkerError> {
+    let mut deadline = std::pin::pin!(deadline(drain, within));
+    let (mut link_ended, mut pool_ended) = (false, false);
+    while !(link_ended && pool_ended) {
+        tokio::select! {
+            biased;
+            // Told to end: first in good order, then at once.
+            () = signals.next() => {
+                if drain.is_cancelled() {
+                    return Err(WorkerError::Forced);
+                }
+                tracing::info!(within_ms = within.as_millis(), "worker drains");
+                drain.cancel();
+                pool.drain();
+            }
+            // One part ended: the link when the last result was sent, the pool when the last VM
+            // is gone.
+            Some(part) = tasks.join_next() => match part.map_err(PoolError::Task)?? {
+                Part::Link => link_ended = true,
+                Part::Pool => pool_ended = true,
+                Part::Metrics => {}
+            },
+            // What still runs had its time.
+            () = &mut deadline => {
+                tracing::warn!("drain took too long; what runs is killed");
+                return Ok(());
+            }
+        }
+    }
+    tracing::info!("worker drained");
+    Ok(())
+}
+
+/// Resolves `within` after draining began.
+async fn deadline(drain: &CancellationToken, within: Duration) {
+    drain.cancelled().await;
+    sleep(within).await;
+}
+
+fn pool_terms(slots: u32) -> PoolTerms {
+    PoolTerms {
+        slots,
+        starting_max: STARTING_MAX,
+        restores_max: RESTORES_MAX,
+        backoff_min: START_BACKOFF_MIN,
+        backoff_max: START_BACKOFF_MAX,
+    }
+}
