@@ -152,17 +152,19 @@ impl Worker {
         procfs::children(self.daemon.pid()).into_iter().filter(is_vm).collect()
     }
 
-    /// Waits until so many of its VMs are ready.
+    /// Slots in a state of the worker's pool, as its metrics say.
+    pub fn slots(&self, state: &str) -> Option<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
+        metric(&client::get(&url).ok()?, &format!("pe_worker_slots{{state=\"{state}\"}}"))
+    }
+
+    /// Waits until so many of its VMs are ready and offered to the load balancer.
     ///
     /// # Errors
     /// They are not within two minutes; the message has its log.
     pub fn wait_ready(&self, slots: u32) -> anyhow::Result<()> {
-        let ready = || {
-            let metrics = client::get(&format!("http://127.0.0.1:{}/metrics", self.metrics_port));
-            let value = metric(&metrics.ok()?, "pe_worker_slots{state=\"ready\"}")?;
-            (value >= f64::from(slots)).then_some(())
-        };
-        wait::until("all VMs of a worker to be ready", START, ready)
+        let offered = || (self.slots("offered")? >= f64::from(slots)).then_some(());
+        wait::until("all VMs of a worker to be offered", START, offered)
             .map_err(|error| error.context(tail(&self.daemon.log())))
     }
 }

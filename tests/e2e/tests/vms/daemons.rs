@@ -61,10 +61,9 @@ fn a_load_balancer_told_to_end_finishes_what_runs(_: &Labs) -> anyhow::Result<()
     let mut lab = Lab::with_workers(&[1])?;
     let client = lab.client.clone();
     let job = std::thread::spawn(move || client.run(Job::shell("sleep 2; echo finished")));
-    let url = format!("http://127.0.0.1:{}/metrics", lab.worker()?.metrics_port);
+    let worker = lab.worker()?;
     pe_e2e::wait::until("the job to be leased", Duration::from_secs(30), || {
-        let leased = metric(&client::get(&url).ok()?, "pe_worker_slots{state=\"leased\"}")?;
-        (leased >= 1.0).then_some(())
+        (worker.slots("leased")? >= 1.0).then_some(())
     })?;
     lab.lb.signal(Signal::SIGTERM);
     let answer = job.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;

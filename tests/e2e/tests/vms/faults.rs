@@ -38,7 +38,6 @@ fn with_harm(lab: &Lab, wall_ms: u64, signal: Signal) -> anyhow::Result<Answer> 
 /// Waits until the job has run into its sleep, then sends its VMM a signal. A job of which the
 /// worker loses its VM is leased once more, so harm is done as often as there are attempts.
 fn harm_after_output(lab: &Lab, signal: Signal) -> anyhow::Result<()> {
-    let worker = lab.worker()?;
     let attempts = if signal == Signal::SIGSTOP { 1 } else { 2 };
     for _ in 0..attempts {
         let vm = vm_of_running_job(lab)?;
@@ -48,7 +47,6 @@ fn harm_after_output(lab: &Lab, signal: Signal) -> anyhow::Result<()> {
             wait::until("the VM to be gone", Duration::from_secs(10), gone)?;
         }
     }
-    let _ = worker;
     Ok(())
 }
 

@@ -92,9 +92,7 @@ fn wait_leased(lab: &Lab, jobs: u32) -> anyhow::Result<()> {
     wait::until("jobs to be leased", Duration::from_secs(60), || {
         let mut leased = 0.0;
         for worker in &lab.workers {
-            let url = format!("http://127.0.0.1:{}/metrics", worker.metrics_port);
-            let text = pe_e2e::client::get(&url).ok()?;
-            leased += pe_e2e::lab::metric(&text, "pe_worker_slots{state=\"leased\"}")?;
+            leased += worker.slots("leased")?;
         }
         (leased >= f64::from(jobs)).then_some(())
     })
