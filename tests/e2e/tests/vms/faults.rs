@@ -57,9 +57,7 @@ fn vm_of_running_job(lab: &Lab) -> anyhow::Result<u32> {
     let mut before = (0, 0);
     let mut calm = 0;
     wait::until("a job in its VM to come to rest", Duration::from_secs(60), || {
-        let text =
-            client::get(&format!("http://127.0.0.1:{}/metrics", worker.metrics_port)).ok()?;
-        let leased = pe_e2e::lab::metric(&text, "pe_worker_slots{state=\"leased\"}")?;
+        let leased = worker.slots("leased")?;
         let [vm] = worker.vms()[..] else { return None };
         let now = (vm, cpu_ticks(vm));
         calm = if leased >= 1.0 && now == before && now.1 > 0 { calm + 1 } else { 0 };
