@@ -209,7 +209,7 @@ pub(crate) fn next_job_is_clean(lab: &Lab) -> anyhow::Result<()> {
     let processes: u32 = text.trim().parse().map_err(|_| anyhow::anyhow!("leftovers: {text}"))?;
     ensure!(processes < 9, "{processes} processes");
     let queued = Duration::from_micros(answer.head.phases.queue_us);
-    println!("   slot back after {queued:?}, next job took {:?}", start.elapsed());
+    println!("\n   slot back after {queued:?}, next job took {:?}", start.elapsed());
     ensure!(queued < Duration::from_secs(1), "the slot came back only after {queued:?}");
     Ok(())
 }

@@ -41,7 +41,7 @@ fn two_hundred_and_fifty_six_jobs_each_get_a_vm_of_their_own_and_leave_nothing(
     let temporary_before = temporary_files();
     run_codes(&lab, 0..256)?;
     let after = holdings(&lab)?;
-    println!("   before {before:?}\n   after  {after:?}");
+    println!("\n   before {before:?}\n   after  {after:?}");
     for (before, after) in before.iter().zip(&after) {
         ensure!(before.children == after.children, "processes: {before:?} {after:?}");
         ensure!(after.fds <= before.fds + 4, "file descriptors: {before:?} {after:?}");

@@ -61,7 +61,6 @@ fn short_job() -> Job {
 
 fn no_lie_of_a_guest_is_taken_for_an_answer(_: &Labs) -> anyhow::Result<()> {
     let lies = [
-        "reboot",
         "done-without-answer",
         "input-as-answer",
         "another-nonce",
@@ -75,8 +74,7 @@ fn no_lie_of_a_guest_is_taken_for_an_answer(_: &Labs) -> anyhow::Result<()> {
         let answer = lab.client.run(short_job()).context(lie).context(lab.logs())?;
         let lost = matches!(answer.head.outcome, Outcome::Lost { .. });
         ensure!(lost, "{lie}: {answer:?}\n{}", lab.logs());
-        let kept = if lie == "reboot" { "so far" } else { "" };
-        ensure!(client::stdout_text(&answer)? == kept, "{lie}: {answer:?}");
+        ensure!(client::stdout(&answer)?.is_empty(), "{lie}: {answer:?}");
         // The worker lives, and its slot is back.
         lab.worker()?.wait_ready(1).context(lie)?;
     }
@@ -84,13 +82,16 @@ fn no_lie_of_a_guest_is_taken_for_an_answer(_: &Labs) -> anyhow::Result<()> {
 }
 
 fn a_guest_that_says_nothing_is_ended_by_the_workers_clock(_: &Labs) -> anyhow::Result<()> {
-    for mode in ["silent", "power-off"] {
+    for mode in ["silent", "power-off", "reboot"] {
         let lab = lab_of(mode)?;
         let answer = lab.client.run(short_job()).context(mode).context(lab.logs())?;
+        // QEMU 7.2 lets a guest that was booted end itself, but hangs with one that was restored:
+        // either is noticed, and neither is an answer.
         let by_clock = answer.head.outcome == Outcome::TimedOut { clock: Clock::Worker };
         let gone = matches!(answer.head.outcome, Outcome::Lost { .. });
-        // A guest that powers off is noticed as one that ended, where its VMM lets it end.
-        ensure!(by_clock || (mode == "power-off" && gone), "{mode}: {answer:?}\n{}", lab.logs());
+        ensure!(by_clock || (mode != "silent" && gone), "{mode}: {answer:?}\n{}", lab.logs());
+        let kept = if mode == "power-off" { "" } else { "so far" };
+        ensure!(client::stdout_text(&answer)? == kept, "{mode}: {answer:?}");
         lab.worker()?.wait_ready(1).context(mode)?;
     }
     Ok(())
