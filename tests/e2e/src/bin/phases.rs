@@ -13,11 +13,13 @@ use pe_proto::api::{Answer, Phases};
 
 const RUNS: usize = 20;
 
+type MakeJob = fn() -> Job;
+
 const C: &[u8] = b"#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n";
 
 fn main() -> anyhow::Result<()> {
     let lab = Lab::with_workers(&[1])?;
-    let jobs: [(&str, fn() -> Job); 3] = [
+    let jobs: [(&str, MakeJob); 3] = [
         ("busybox true", || Job::new("busybox", &["true"])),
         ("python3 -c 'print(1)'", || Job::new("python", &["python3", "-c", "print(1)"])),
         ("gcc hello.c and run it", || {
