@@ -32,13 +32,13 @@ check:
 	cargo xtask check
 	shellcheck -x $$(git ls-files '*.sh' .ci/run)
 
-## fuzz      Run every fuzz target for SECONDS each (needs cargo-fuzz)
+## fuzz      Run every fuzz target for SECONDS_EACH seconds (needs cargo-fuzz)
 SECONDS_EACH ?= 30
 .PHONY: fuzz
 fuzz:
 	@scripts/fuzz.sh $(SECONDS_EACH)
 
-## deny      Licences, duplicates and advisories of dependencies (needs cargo-deny)
+## deny      Licences, duplicates and sources of dependencies (needs cargo-deny)
 .PHONY: deny
 deny:
 	cargo deny check licenses bans sources

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test. `make test` calls it once all that the tests need is built. First all that needs no
-# VM, then jobs in real VMs; the second prints the closing summary.
+# Every test. `make test` calls it once all that the tests need is built. First each crate
+# by itself, then the whole with jobs in real VMs; the second prints the closing summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,6 @@ if command -v cargo-nextest >/dev/null; then
     cargo nextest run --locked --workspace --exclude pe-e2e --no-fail-fast
 else
   scripts/step.sh "unit and property tests" \
-    timeout 1200 cargo test --locked --workspace --exclude pe-e2e --no-fail-fast
+    timeout 1800 cargo test --locked --workspace --exclude pe-e2e --no-fail-fast -- --test-threads=1
 fi
-scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e
+scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e --test vms

@@ -24,8 +24,9 @@ pub const RELEASES_MAX: u8 = 2;
 pub const REPORTS_MAX: u8 = 1;
 
 /// What a worker gets beyond a job's wall clock until its result must begin: receiving, attach,
-/// unpack and pack under emulation take seconds, and the worker's own clock must end first.
-pub const LEASE_GRACE: Duration = Duration::from_secs(20);
+/// unpack and pack under emulation take seconds, and the worker's own clock (45 s in emulation)
+/// must end first, with time left to bring back what there is.
+pub const LEASE_GRACE: Duration = Duration::from_secs(60);
 
 /// How long a worker that left is counted on to return: several rounds of its reconnect back-off.
 pub const WORKER_GRACE: Duration = Duration::from_secs(30);

@@ -88,8 +88,9 @@ pub const REFUSALS_MAX: u32 = 3;
 
 /// A job's bytes, from its head to the end of its archive.
 pub const TRANSFER: Duration = Duration::from_secs(30);
-/// A result, from its head to the LB's answer.
-pub const UPLOAD: Duration = Duration::from_secs(60);
+/// A result, from its head to the LB's answer. The LB allows 300 s for it, slow clients included,
+/// and is to be the one who gives up.
+pub const UPLOAD: Duration = Duration::from_secs(310);
 /// Piece of a result read and sent at a time.
 pub const UPLOAD_CHUNK_BYTES: usize = 64 * 1024;
 /// A short answer of the LB (welcome, the end of a `done`).
@@ -101,10 +102,12 @@ pub const STREAM_WINDOW: u32 = 1024 * 1024;
 /// See [`STREAM_WINDOW`].
 pub const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// The worker's clock: granted beyond a job's wall clock where guests run on hardware.
-pub const GRACE_KVM: Duration = Duration::from_secs(5);
-/// The same in emulation, 10 to 50 times slower.
-pub const GRACE_TCG: Duration = Duration::from_secs(20);
+/// The worker's clock: granted beyond a job's wall clock where guests run on hardware. Killing and
+/// collecting in the guest may take 14 s; what comes before the program takes far less there.
+pub const GRACE_KVM: Duration = Duration::from_secs(25);
+/// The same in emulation, 10 to 50 times slower: all that guest init grants itself (44 s). The LB
+/// grants 60 s, so that a partial result still gets back in time.
+pub const GRACE_TCG: Duration = Duration::from_secs(45);
 /// Kept of the LB's deadline for killing, checking and beginning to send.
 pub const DEADLINE_RESERVE: Duration = Duration::from_millis(1000);
 

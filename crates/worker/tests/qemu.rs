@@ -42,7 +42,7 @@ fn settings() -> RawConfig {
     let build = build_dir();
     let vm_assets = build.join("vm/x86_64");
     for needed in [vm_assets.join("initramfs.cpio"), build.join("images/catalogue.json")] {
-        assert!(needed.exists(), "{} is missing: run `make build` first", needed.display());
+        assert!(needed.exists(), "{} is missing: run `make assets` first", needed.display());
     }
     RawConfig {
         images: Some(build.join("images")),

@@ -61,14 +61,23 @@ pub(super) async fn wait_ready(args: WaitReadyArgs) -> Result<u8, Failure> {
 
 /// What the server says about itself.
 fn why_not(reply: &Reply) -> String {
-    let problem = (reply.content_type == PROBLEM)
-        .then(|| serde_json::from_slice::<Problem>(&reply.body).ok())
-        .flatten();
-    match (problem, reply.first_line()) {
-        (Some(problem), _) => printable(&problem.detail),
-        (None, Some(line)) => line,
-        (None, None) => format!("it answers {}", reply.status),
+    if reply.content_type == PROBLEM {
+        if let Ok(problem) = serde_json::from_slice::<Problem>(&reply.body) {
+            return printable(&problem.detail);
+        }
     }
+    if let Some(reason) = reported_reason(&reply.body) {
+        return printable(&reason);
+    }
+    reply.first_line().unwrap_or_else(|| format!("it answers {}", reply.status))
+}
+
+/// The reason in the server's report on itself: its own, else that of an architecture.
+fn reported_reason(body: &[u8]) -> Option<String> {
+    let report: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let of_archs =
+        || report.get("archs")?.as_object()?.values().find_map(|arch| arch.get("reason"));
+    report.get("reason").or_else(of_archs)?.as_str().map(str::to_owned)
 }
 
 /// Why it says nothing; in short, because it will be asked again.

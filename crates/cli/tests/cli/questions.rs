@@ -51,12 +51,15 @@ fn wait_ready_says_why_it_waits_and_ends_when_it_need_not() {
         "type": "urn:pe:problem:no-worker", "title": "no worker", "status": 503,
         "detail": "no worker has said hello yet", "fault": "capacity", "retry": true,
     });
+    let report =
+        br#"{"ready":false,"archs":{"x86_64":{"ready":false,"reason":"no answer in 15 s"}}}"#;
     let server = Scripted::new();
     let url = server.url();
     let mut pe = pe("wait-ready", &server);
     let asked = server.answer(vec![
         http("503 Service Unavailable", "application/problem+json", problem.to_string().as_bytes()),
         http("503 Service Unavailable", "text/plain", b"the first job is running\n"),
+        http("503 Service Unavailable", "application/json", report),
         http("200 OK", "text/plain", b"ready\n"),
     ]);
     let done = output(&mut pe);
@@ -64,9 +67,10 @@ fn wait_ready_says_why_it_waits_and_ends_when_it_need_not() {
     assert_eq!((status, stdout), (Some(0), ""));
     let stderr = stderr.replace(&url, "SERVER");
     let lines: Vec<&str> = stderr.lines().collect();
-    let [first, second, ready] = lines.as_slice() else { panic!("{stderr}") };
+    let [first, second, third, ready] = lines.as_slice() else { panic!("{stderr}") };
     assert_eq!(*first, "pe: waiting for SERVER: no worker has said hello yet");
     assert_eq!(*second, "pe: waiting for SERVER: the first job is running");
+    assert_eq!(*third, "pe: waiting for SERVER: no answer in 15 s");
     assert!(ready.starts_with("pe: SERVER is ready, after "), "{ready}");
     for request in asked.join().expect("served") {
         assert!(request.head.starts_with("GET /readyz HTTP/1.1\r\n"), "{}", request.head);

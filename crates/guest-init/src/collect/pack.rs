@@ -86,8 +86,15 @@ pub(super) fn everything(
             findings.cut = true;
             break;
         }
-        if !packer.file(&layer, candidate)? {
-            findings.missed.add_with(&candidate.path, "it cannot be opened");
+        match packer.file(&layer, candidate) {
+            Ok(true) => {}
+            Ok(false) => findings.missed.add_with(&candidate.path, "it cannot be opened"),
+            // Names that are not UTF-8 are spelt with escapes, and so may come to be the same as
+            // another's. The archive is as it was before.
+            Err(PackError::Entry(_)) => {
+                findings.missed.add_with(&candidate.path, "another file's name is spelt like it");
+            }
+            Err(error) => return Err(error),
         }
     }
     packer.streams(&sources.captured)?;

@@ -19,7 +19,7 @@ async fn a_job_as_json_goes_to_a_worker_and_back() {
     let lease = parked.lease().await.expect("the job");
     assert_eq!(lease.head.spec.args, ["cat"]);
     assert_eq!(lease.head.spec.cwd, "/input");
-    assert_eq!(lease.head.deadline_ms, 30_000);
+    assert_eq!(lease.head.deadline_ms, 70_000);
     let mut expected = Encoder::new();
     expected.push(Kind::File, "input/a/b", b"x").expect("ok");
     expected.push(Kind::File, "stdin", b"in").expect("ok");

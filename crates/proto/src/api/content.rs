@@ -25,11 +25,12 @@ pub enum Content {
 pub struct BadBase64(String);
 
 impl Content {
-    /// Text if the bytes are valid UTF-8, else base64.
+    /// Text if the bytes are valid UTF-8 that JSON does not blow up, else base64
+    /// (`protocol.md 8.2`).
     pub fn from_bytes(bytes: &[u8]) -> Self {
         match std::str::from_utf8(bytes) {
-            Ok(text) => Self::Text(text.to_owned()),
-            Err(_) => Self::Base64 { base64: STANDARD.encode(bytes) },
+            Ok(text) if !is_mostly_escapes(bytes) => Self::Text(text.to_owned()),
+            Ok(_) | Err(_) => Self::Base64 { base64: STANDARD.encode(bytes) },
         }
     }
 
@@ -45,6 +46,13 @@ impl Content {
             }
         }
     }
+}
+
+/// Whether text is long and has more than one control byte in eight: JSON writes each as six bytes,
+/// so 16 MiB of NUL, which is valid UTF-8, would become 96 MiB.
+fn is_mostly_escapes(bytes: &[u8]) -> bool {
+    let is_escaped = |byte: &&u8| **byte < 0x20 && !matches!(**byte, b'\t' | b'\n' | b'\r');
+    bytes.len() > 4096 && bytes.iter().filter(is_escaped).count() > bytes.len() / 8
 }
 
 impl<'de> Deserialize<'de> for Content {

@@ -15,7 +15,8 @@ crate::scenarios![
     empty_files_and_unicode_names_survive_both_ways,
     outputs_patterns_return_new_files_of_the_working_directory,
     symbolic_links_come_back_as_links_and_are_not_followed,
-    every_exit_code_comes_back_as_it_was,
+    names_that_are_not_utf8_are_spelt_out_and_lose_no_others,
+    exit_codes_that_shells_and_runtimes_bend_come_back_as_they_were,
     signals_are_told_from_exit_codes,
     sixteen_mebibytes_go_in_and_come_out,
     the_result_says_where_it_ran_and_where_the_time_went,
@@ -161,7 +162,25 @@ fn symbolic_links_come_back_as_links_and_are_not_followed(labs: &Labs) -> anyhow
     Ok(())
 }
 
-fn every_exit_code_comes_back_as_it_was(labs: &Labs) -> anyhow::Result<()> {
+fn names_that_are_not_utf8_are_spelt_out_and_lose_no_others(labs: &Labs) -> anyhow::Result<()> {
+    let script = r"import os
+os.chdir(b'/output')
+open(b'b\xff', 'w').write('bytes')
+open(b'a\\xff', 'w').write('backslash')
+os.mkdir(b'a\xff')
+open(b'a\xff/x', 'w').write('below')
+open(b'z', 'w').write('last')";
+    let answer = labs.common()?.client.run(Job::new("python", &["python3", "-c", script]))?;
+    ensure!(answer.head.outcome == EXITED, "{answer:?}");
+    ensure!(client::file(&answer, r"b\xff")? == b"bytes", "{answer:?}");
+    ensure!(client::file(&answer, "z")? == b"last", "{answer:?}");
+    ensure!(!answer.head.notes.is_empty(), "{answer:?}");
+    Ok(())
+}
+
+fn exit_codes_that_shells_and_runtimes_bend_come_back_as_they_were(
+    labs: &Labs,
+) -> anyhow::Result<()> {
     // The whole range is walked in `many`; these are the ones that shells and runtimes bend.
     let lab = labs.common()?;
     for code in [0, 1, 2, 125, 126, 127, 128, 130, 137, 143, 254, 255] {

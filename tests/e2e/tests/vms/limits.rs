@@ -118,7 +118,7 @@ fn too_many_output_bytes_leave_out_files_and_say_so(labs: &Labs) -> anyhow::Resu
     ensure!(client::file(&answer, "a")?.len() == 900_000);
     ensure!(!answer.files.contains_key("b"));
     ensure!(client::file(&answer, "c")? == b"small\n");
-    ensure!(answer.head.notes.iter().any(|note| note.contains('b')), "{:?}", answer.head.notes);
+    ensure!(answer.head.notes.iter().any(|note| note.contains("`b`")), "{:?}", answer.head.notes);
     Ok(())
 }
 
@@ -169,7 +169,7 @@ tried('init_module', lambda: min(0, libc.syscall(175, 0, 0, b'')))
 tried('ptrace init', lambda: min(0, libc.ptrace(16, 1, 0, 0)))
 tried('keyctl', lambda: min(0, libc.syscall(250, 0, -3, 0)))
 tried('sethostname', lambda: os.sethostname(b'x') if hasattr(os, 'sethostname') else libc.sethostname(b'x', 1))
-tried('setuid', lambda: libc.chroot(b'/tmp'))
+tried('chroot', lambda: libc.chroot(b'/tmp'))
 for path in ['/dev/mem', '/dev/kmsg', '/dev/pmem0', '/dev/pmem1', '/dev/ttyS0', '/proc/sysrq-trigger']:
     tried('file ' + path, lambda: os.close(os.open(path, os.O_RDWR)))
 for path in ['/proc/kcore', '/proc/keys', '/proc/timer_list']:

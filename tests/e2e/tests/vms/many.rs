@@ -38,6 +38,7 @@ fn two_hundred_and_fifty_six_jobs_each_get_a_vm_of_their_own_and_leave_nothing(
     // The first jobs warm up what is allocated once.
     run_codes(&lab, 0..8)?;
     let before = holdings(&lab)?;
+    let started_before = started_vms(&lab)?;
     let temporary_before = temporary_files();
     run_codes(&lab, 0..256)?;
     let after = holdings(&lab)?;
@@ -49,6 +50,8 @@ fn two_hundred_and_fifty_six_jobs_each_get_a_vm_of_their_own_and_leave_nothing(
         ensure!(after.mappings <= before.mappings + 16, "mappings: {before:?} {after:?}");
         ensure!(after.resident_kib <= before.resident_kib + 32 * 1024, "{before:?} {after:?}");
     }
+    let started = started_vms(&lab)? - started_before;
+    ensure!(started >= 256.0, "{started} VMs were started for 256 jobs");
     let left: Vec<_> = temporary_files().difference(&temporary_before).cloned().collect();
     ensure!(left.iter().all(|name| !name.contains("pe-") && !name.contains("qemu")), "{left:?}");
     let metrics = client::get(&format!("http://127.0.0.1:{}/metrics", lab.worker()?.metrics_port))?;
@@ -91,6 +94,14 @@ fn run_code(lab: &Lab, code: u8) -> anyhow::Result<String> {
     let text = client::stdout_text(&answer)?;
     ensure!(!text.contains("USED"), "job {code} found the marks of another: {text}");
     Ok(text.trim().to_owned())
+}
+
+/// VMs that the worker ever started, whichever way.
+fn started_vms(lab: &Lab) -> anyhow::Result<f64> {
+    let url = format!("http://127.0.0.1:{}/metrics", lab.worker()?.metrics_port);
+    let text = client::get(&url)?;
+    let counts = text.lines().filter(|line| line.starts_with("pe_worker_vm_start_seconds_count"));
+    Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
 /// Of the worker and of the load balancer, once all VMs are ready again.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use pe_e2e::client::{self, Job};
@@ -55,6 +56,13 @@ fn archive_with(mode: &str) -> anyhow::Result<Vec<u8>> {
     Ok(cpio.wait_with_output()?.stdout)
 }
 
+fn slot_is_back(lab: &Lab) -> anyhow::Result<()> {
+    let start = Instant::now();
+    lab.worker()?.wait_ready(1)?;
+    ensure!(start.elapsed() < Duration::from_secs(1), "only after {:?}", start.elapsed());
+    Ok(())
+}
+
 fn short_job() -> Job {
     Job::shell("true").with(|job| job.limits.wall_ms = Some(1_000))
 }
@@ -76,7 +84,7 @@ fn no_lie_of_a_guest_is_taken_for_an_answer(_: &Labs) -> anyhow::Result<()> {
         ensure!(lost, "{lie}: {answer:?}\n{}", lab.logs());
         ensure!(client::stdout(&answer)?.is_empty(), "{lie}: {answer:?}");
         // The worker lives, and its slot is back.
-        lab.worker()?.wait_ready(1).context(lie)?;
+        slot_is_back(&lab).context(lie)?;
     }
     Ok(())
 }
@@ -92,7 +100,7 @@ fn a_guest_that_says_nothing_is_ended_by_the_workers_clock(_: &Labs) -> anyhow::
         ensure!(by_clock || (mode != "silent" && gone), "{mode}: {answer:?}\n{}", lab.logs());
         let kept = if mode == "power-off" { "" } else { "so far" };
         ensure!(client::stdout_text(&answer)? == kept, "{mode}: {answer:?}");
-        lab.worker()?.wait_ready(1).context(mode)?;
+        slot_is_back(&lab).context(mode)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pe_proto::outcome::Clock;
+use pe_proto::outcome::{Clock, Fault};
 use pe_proto::{Outcome, ResultMeta};
 use tracing::{info, warn};
 
@@ -98,14 +98,24 @@ pub async fn execute(
         };
         let Delivery { head, pieces, receipt } = *delivery;
         let meta = head.meta.bounded();
-        let is_lost = matches!(meta.outcome, Outcome::Lost { .. });
+        // What a worker of ours could not do, another may: a VM that was lost, an image it lacks.
+        let is_lost = match &meta.outcome {
+            Outcome::Lost { .. } => true,
+            Outcome::Refused { fault, .. } => *fault == Fault::Us,
+            Outcome::Exited { .. }
+            | Outcome::Signaled { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::OutOfMemory => false,
+        };
         let wanted = if is_lost { Wanted::Whole } else { wanted };
         let bytes = head.archive_bytes;
         let worker = head.ran_on.worker.clone();
         let received = receive(app, &order.spec.limits, wanted, bytes, pieces, receipt).await;
         let archive = match received {
             Ok(archive) => archive,
-            Err(Unusable::NoRoom) => return Err(Failure::no_room_for_result()),
+            Err(Unusable::NoRoom) => {
+                return reported.ok_or_else(Failure::no_room_for_result);
+            }
             Err(unusable) => {
                 warn!(worker, reason = %unusable, "result unusable");
                 app.metrics.results_retried.inc();
