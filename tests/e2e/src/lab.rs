@@ -2,8 +2,10 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use pe_proto::catalogue::Catalogue;
 use tempfile::TempDir;
 
 use crate::client::{self, Client};
@@ -44,9 +46,21 @@ impl Lab {
     /// # Errors
     /// It does not come up.
     pub fn without_workers() -> anyhow::Result<Self> {
+        Self::with_catalogue(|_| {})
+    }
+
+    /// As [`Lab::without_workers`], with a catalogue that was changed.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn with_catalogue(change: impl FnOnce(&mut Catalogue)) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("pe-e2e-").tempdir()?;
         let (port, lb_worker_port) = (free_port()?, free_port()?);
-        let catalogue = paths::images()?.join("catalogue.json");
+        let mut listed =
+            serde_json::from_slice(&std::fs::read(paths::images()?.join("catalogue.json"))?)?;
+        change(&mut listed);
+        let catalogue = dir.path().join("catalogue.json");
+        std::fs::write(&catalogue, serde_json::to_vec(&listed)?)?;
         let args = [
             "--listen".to_owned(),
             format!("127.0.0.1:{port}"),
@@ -180,6 +194,16 @@ fn tail(log: &str) -> String {
     lines.iter().skip(lines.len().saturating_sub(60)).map(|line| format!("{line}\n")).collect()
 }
 
+/// A port that nobody listens on, below the range that outgoing connections take theirs from: one
+/// of that range may be gone by the time a daemon listens. Each is handed out once.
 fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 20_000 + u16::try_from(std::process::id() % 100)? * 100;
+    for _ in 0..1000 {
+        let port = start + NEXT.fetch_add(1, Ordering::Relaxed) % 1000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port from {start} on")
 }

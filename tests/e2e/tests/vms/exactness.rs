@@ -1,7 +1,8 @@
 //! What goes in arrives, and what comes out comes back, byte for byte.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use pe_e2e::client::{self, Job};
+use pe_e2e::lab::Lab;
 use pe_proto::Outcome;
 
 use crate::labs::Labs;
@@ -18,6 +19,7 @@ crate::scenarios![
     names_that_are_not_utf8_are_spelt_out_and_lose_no_others,
     exit_codes_that_shells_and_runtimes_bend_come_back_as_they_were,
     signals_are_told_from_exit_codes,
+    user_entrypoint_and_workdir_of_an_image_hold,
     sixteen_mebibytes_go_in_and_come_out,
     the_result_says_where_it_ran_and_where_the_time_went,
 ];
@@ -201,6 +203,32 @@ fn signals_are_told_from_exit_codes(labs: &Labs) -> anyhow::Result<()> {
         let answer = lab.client.run(Job::new("python", &["python3", "-c", &script]))?;
         ensure!(answer.head.outcome == Outcome::Signaled { signal }, "{signal}: {answer:?}");
     }
+    Ok(())
+}
+
+fn user_entrypoint_and_workdir_of_an_image_hold(_: &Labs) -> anyhow::Result<()> {
+    let mut lab = Lab::with_catalogue(|catalogue| {
+        let platforms = catalogue.images.iter_mut().flat_map(|image| &mut image.platforms);
+        for config in platforms.map(|platform| &mut platform.config) {
+            config.user = "user".to_owned();
+            config.entrypoint = vec!["sh".to_owned(), "-c".to_owned()];
+            config.workdir = "/tmp".to_owned();
+        }
+    })?;
+    lab.start_worker("users", 1)?;
+    lab.worker()?.wait_ready(1)?;
+    let script = "id -un; id -u; pwd; echo x > /output/mine; cat /input/given; \
+                  echo more >> /input/given || echo no; touch /bin/x 2>/dev/null || echo kept";
+    let job = Job::new("busybox", &[script]).file("given", b"given\n");
+    let answer = lab.client.run(job).context(lab.logs())?;
+    let expected = "user\n1000\n/tmp\ngiven\nkept\n";
+    ensure!(client::stdout_text(&answer)? == expected, "{answer:?}");
+    ensure!(client::file(&answer, "mine")? == b"x\n");
+
+    // The job's entrypoint wins.
+    let job =
+        Job::new("busybox", &["hi"]).with(|job| job.entrypoint = Some(vec!["echo".to_owned()]));
+    ensure!(client::stdout_text(&lab.client.run(job)?)? == "hi\n");
     Ok(())
 }
 
