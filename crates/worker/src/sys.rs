@@ -53,20 +53,64 @@ pub(crate) struct Confinement {
     pub user: Option<VmUser>,
 }
 
-/// Arranges that the child has exactly `fds`, under their own numbers, beside its standard
-/// three; a session of its own; no capabilities, no way to gain any; and that it dies with the
-/// thread that starts it (which therefore must be one that lives as long as the worker).
-pub(crate) fn confine(command: &mut Command, fds: &[BorrowedFd<'_>], how: Confinement) {
-    let fds: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+/// Numbers of descriptors that this process keeps taken, so that nothing else gets them.
+#[derive(Debug)]
+pub(crate) struct NumberBlock {
+    first: RawFd,
+    held: Vec<OwnedFd>,
+}
+
+impl NumberBlock {
+    /// Takes `count` numbers from `first` on.
+    pub(crate) fn take(first: RawFd, count: usize) -> io::Result<Self> {
+        let null = std::fs::File::open("/dev/null")?;
+        let mut held = Vec::with_capacity(count);
+        for number in (first..).take(count) {
+            let fd = checked(|| {
+                // SAFETY: integers only.
+                unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number) }
+            })?;
+            // SAFETY: the kernel just made this descriptor for us, so nobody else owns it.
+            held.push(unsafe { OwnedFd::from_raw_fd(fd) });
+            if fd != number {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+        }
+        Ok(Self { first, held })
+    }
+
+    fn last(&self) -> RawFd {
+        self.held.last().map_or(self.first, AsRawFd::as_raw_fd)
+    }
+}
+
+/// Arranges that the child has exactly `fds`, under the numbers of `block` in their order,
+/// beside its standard three; a session of its own; no capabilities, no way to gain any; and
+/// that it dies with the thread that starts it (which therefore must be one that lives as long
+/// as the worker).
+pub(crate) fn confine(
+    command: &mut Command,
+    block: &NumberBlock,
+    fds: &[BorrowedFd<'_>],
+    how: Confinement,
+) -> io::Result<()> {
+    if fds.len() > block.held.len() {
+        return Err(io::Error::other("too many descriptors for one vmm"));
+    }
+    let fds: Vec<(RawFd, RawFd)> = fds.iter().map(AsRawFd::as_raw_fd).zip(block.first..).collect();
+    if fds.iter().any(|(ours, _)| (block.first..=block.last()).contains(ours)) {
+        return Err(io::Error::other("a reserved descriptor was given away"));
+    }
     let parent = std::process::id();
     let enter = move || enter(&fds, how, parent);
     // SAFETY: `enter` makes system calls only: it allocates nothing and takes no lock, so it may
     // run in the child of a process with many threads.
     unsafe { command.pre_exec(enter) };
+    Ok(())
 }
 
 /// Runs in the child between fork and exec.
-fn enter(fds: &[RawFd], how: Confinement, parent: u32) -> io::Result<()> {
+fn enter(fds: &[(RawFd, RawFd)], how: Confinement, parent: u32) -> io::Result<()> {
     keep_only(fds)?;
     checked(|| {
         // SAFETY: no arguments.
@@ -101,17 +145,17 @@ fn enter(fds: &[RawFd], how: Confinement, parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets these descriptors live through exec, under the numbers they have, and no others.
-fn keep_only(fds: &[RawFd]) -> io::Result<()> {
+/// Lets the first of each pair live through exec as the second, and nothing else.
+fn keep_only(fds: &[(RawFd, RawFd)]) -> io::Result<()> {
     let flags = libc::c_int::try_from(libc::CLOSE_RANGE_CLOEXEC).unwrap_or(0);
     checked(|| {
         // SAFETY: integers only. With this flag nothing is closed before exec.
         unsafe { libc::close_range(FIRST_FD, libc::c_uint::MAX, flags) }
     })?;
-    for fd in fds {
+    for (ours, theirs) in fds {
         checked(|| {
-            // SAFETY: integers only.
-            unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) }
+            // SAFETY: integers only. The copy does not close on exec.
+            unsafe { libc::dup2(*ours, *theirs) }
         })?;
     }
     Ok(())

@@ -20,7 +20,9 @@ use crate::iofile::IoFile;
 pub mod console;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod process;
 pub mod qemu;
+mod serial;
 
 /// Makes VMs of one kind.
 pub trait Backend: std::fmt::Debug + Send + Sync + 'static {

@@ -28,7 +28,8 @@ use crate::link::{LbAddress, Link, LinkTerms, Token};
 use crate::metrics::{self, Metrics, MetricsError};
 use crate::probe::{self, Circumstances, Memory};
 use crate::signals::Signals;
-use crate::vm::qemu::{Accel, Assets, Census, Launcher, LauncherTerms, Qemu, Spawner, Zygote};
+use crate::vm::process::{Census, Spawner};
+use crate::vm::qemu::{Accel, Assets, Launcher, LauncherTerms, Qemu, Zygote};
 use crate::vm::{Backend, StartError};
 
 /// Why the worker does not run.

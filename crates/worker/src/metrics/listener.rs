@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Metrics, unexpected_vmms};
 use crate::limits::{METRICS_CONNECTIONS_MAX, METRICS_REQUEST};
-use crate::vm::qemu::Census;
+use crate::vm::process::Census;
 
 /// The listener cannot be opened.
 #[derive(Debug, thiserror::Error)]

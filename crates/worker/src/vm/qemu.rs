@@ -15,9 +15,7 @@ mod argv;
 mod boot;
 mod launch;
 mod machine;
-mod process;
 mod qmp;
-mod serial;
 mod zygote;
 
 use std::sync::Arc;
@@ -31,7 +29,6 @@ use crate::vm::{Backend, ReadyVm, StartError};
 
 pub use argv::Accel;
 pub use launch::{Assets, Launcher, LauncherTerms};
-pub use process::{Census, Spawner};
 pub use zygote::Zygote;
 
 /// QEMU with an accelerator that is known to work.

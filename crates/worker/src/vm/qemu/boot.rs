@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use pe_proto::serial::Signal;
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::iofile::IoFile;
+use crate::vm::process::Vmm;
+use crate::vm::serial::Serial;
 use crate::vm::{ReadyVm, StartError};
 
 use super::argv::Accel;
 use super::launch::{Launcher, Part, RamSource};
 use super::machine::QemuMachine;
-use super::process::Vmm;
 use super::qmp::Qmp;
-use super::serial::Serial;
 
 /// Boots a VM from the kernel up.
 pub(super) async fn boot(launcher: &Launcher, accel: Accel) -> Result<ReadyVm, StartError> {
@@ -46,11 +47,11 @@ impl Deadline {
 pub(super) struct BootingVm {
     vmm: Vmm,
     pub(super) qmp: Qmp,
-    serial: Serial,
+    serial: Serial<UnixStream>,
 }
 
 impl BootingVm {
-    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial) -> Self {
+    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial<UnixStream>) -> Self {
         Self { vmm, qmp, serial }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::images::Pack;
 use crate::iofile::IoFile;
 use crate::sys::Confinement;
 use crate::vm::StartError;
+use crate::vm::process::{Order, Spawner, child_fd};
+use crate::vm::serial::Serial;
 
 use super::argv::{Accel, Begin, MachineFds, MachineShape, Ram};
 use super::boot::BootingVm;
-use super::process::{Order, Spawner};
 use super::qmp::Qmp;
-use super::serial::Serial;
 
 /// Kernel and initramfs, open for reading.
 #[derive(Debug)]
@@ -110,10 +110,8 @@ impl Launcher {
         let (serial, their_serial) = pair()?;
         let mut fds: Vec<OwnedFd> = vec![their_control, their_serial];
         let mut keep = |fd: BorrowedFd<'_>| -> Result<i32, StartError> {
-            let copy = fd.try_clone_to_owned().map_err(no_descriptors)?;
-            let number = copy.as_raw_fd();
-            fds.push(copy);
-            Ok(number)
+            fds.push(fd.try_clone_to_owned().map_err(no_descriptors)?);
+            Ok(child_fd(fds.len() - 1))
         };
         let io = keep(part.io.as_fd())?;
         let packs: Result<Vec<i32>, StartError> =
@@ -132,19 +130,11 @@ impl Launcher {
                 initramfs: keep(self.assets.initramfs.as_fd())?,
             },
         };
-        let [their_control, their_serial, ..] = fds.as_slice() else {
-            return Err(StartError::Unsupported("no sockets".to_owned()));
-        };
-        let machine = MachineFds {
-            control: their_control.as_raw_fd(),
-            serial: their_serial.as_raw_fd(),
-            io,
-            packs,
-        };
+        let machine = MachineFds { control: child_fd(0), serial: child_fd(1), io, packs };
         let argv = self.shape(accel).argv(&machine, ram, begin);
         let confinement = Confinement { user: self.terms.user };
         let program = self.terms.qemu.clone();
-        let order = Order { program, argv, fds, confinement };
+        let order = Order { program, argv, fds, terminal: None, confinement };
         let vmm = self
             .spawner
             .spawn(order)

@@ -7,28 +7,29 @@ use futures_util::future::BoxFuture;
 use pe_proto::Digest;
 use pe_proto::serial::Signal;
 use serde_json::json;
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::images::Pack;
 use crate::limits::VMM_ANSWERS;
+use crate::vm::process::Vmm;
+use crate::vm::serial::Serial;
 use crate::vm::{Bell, Killed, Machine, VmError};
 
 use super::argv::fd_path;
-use super::process::Vmm;
 use super::qmp::{Command, Qmp};
-use super::serial::Serial;
 
 #[derive(Debug)]
 pub(super) struct QemuMachine {
     vmm: Vmm,
     qmp: Qmp,
-    serial: Serial,
+    serial: Serial<UnixStream>,
     /// Packs that are plugged in.
     packs: Vec<Digest>,
 }
 
 impl QemuMachine {
-    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial, packs: &[Arc<Pack>]) -> Self {
+    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial<UnixStream>, packs: &[Arc<Pack>]) -> Self {
         let packs = packs.iter().map(|pack| pack.digest()).collect();
         Self { vmm, qmp, serial, packs }
     }

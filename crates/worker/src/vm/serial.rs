@@ -1,10 +1,9 @@
-//! A guest's serial port: a socket, read with a bound.
+//! A guest's serial port, read with a bound.
 
 use std::io;
 
 use pe_proto::serial::Signal;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::vm::console::Console;
 
@@ -15,13 +14,13 @@ const WAKE: &[u8] = b"g";
 const PIECE_BYTES: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Serial {
-    stream: UnixStream,
+pub(super) struct Serial<S> {
+    stream: S,
     console: Console,
 }
 
-impl Serial {
-    pub(super) fn new(stream: UnixStream) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Serial<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self { stream, console: Console::default() }
     }
 

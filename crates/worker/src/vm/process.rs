@@ -7,10 +7,10 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use crate::limits::{REAP, STDERR_BYTES};
-use crate::sys::{self, Confinement};
+use crate::sys::{self, Confinement, NumberBlock};
 use crate::vm::console::printable;
 
 /// What to start.
@@ -30,13 +30,37 @@ use crate::vm::console::printable;
 pub(super) struct Order {
     pub(super) program: OsString,
     pub(super) argv: Vec<String>,
-    /// Descriptors to live through exec under the numbers they have. Others do not.
+    /// Descriptors to live through exec; the child knows the one at `index` as
+    /// [`child_fd`]`(index)`. Others do not live on.
     pub(super) fds: Vec<OwnedFd>,
+    /// Standard input and output, in place of `/dev/null`.
+    pub(super) terminal: Option<OwnedFd>,
     pub(super) confinement: Confinement,
 }
 
 /// Orders that wait; starts are few at a time.
 const ORDERS_MAX: usize = 16;
+
+/// Most descriptors that one VMM is started with.
+const FDS_MAX: usize = 32;
+
+/// The number under which a VMM knows the descriptor at `index` of its [`Order`]: the same for
+/// all VMMs, because a saved state names its files by number.
+pub(super) fn child_fd(index: usize) -> RawFd {
+    FIRST_NUMBER + RawFd::try_from(index).unwrap_or(RawFd::MAX - FIRST_NUMBER)
+}
+
+/// High enough to be free when the first spawner starts, low enough for every limit.
+const FIRST_NUMBER: RawFd = 200;
+
+/// The numbers are taken in this process, too: what the standard library opens while it starts
+/// a child can then not lie where the child's descriptors go.
+fn numbers() -> io::Result<&'static NumberBlock> {
+    static BLOCK: OnceLock<Result<NumberBlock, io::ErrorKind>> = OnceLock::new();
+    let block = BLOCK
+        .get_or_init(|| NumberBlock::take(FIRST_NUMBER, FDS_MAX).map_err(|error| error.kind()));
+    block.as_ref().map_err(|kind| io::Error::from(*kind))
+}
 
 type Reply = oneshot::Sender<io::Result<Started>>;
 
@@ -53,6 +77,7 @@ impl Spawner {
     /// # Errors
     /// No thread can be made.
     pub fn start(census: Census) -> io::Result<Self> {
+        numbers()?;
         let (orders, incoming) = sync_channel(ORDERS_MAX);
         let inner = census.clone();
         std::thread::Builder::new()
@@ -91,15 +116,19 @@ fn start(order: Order, census: &Census) -> io::Result<Started> {
         fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     }
     let fds: Vec<BorrowedFd<'_>> = order.fds.iter().map(|fd| fd.as_fd()).collect();
+    let (stdin, stdout) = match &order.terminal {
+        Some(fd) => (Stdio::from(fd.try_clone()?), Stdio::from(fd.try_clone()?)),
+        None => (Stdio::null(), Stdio::null()),
+    };
     let mut command = Command::new(&order.program);
     command
         .args(&order.argv)
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdin(stdin)
+        .stdout(stdout)
         .stderr(Stdio::from(theirs));
-    sys::confine(&mut command, &fds, order.confinement);
+    sys::confine(&mut command, numbers()?, &fds, order.confinement)?;
     let child = command.spawn()?;
     let pid = child.id();
     census.enter(pid);
