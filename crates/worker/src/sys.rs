@@ -48,7 +48,7 @@ pub(crate) fn watch_readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 /// What a child becomes before it executes its program.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Confinement {
+pub(crate) struct Becoming {
     /// Who to become; `None` to stay who we are.
     pub user: Option<VmUser>,
 }
@@ -92,7 +92,7 @@ pub(crate) fn confine(
     command: &mut Command,
     block: &NumberBlock,
     fds: &[BorrowedFd<'_>],
-    how: Confinement,
+    how: Becoming,
 ) -> io::Result<()> {
     if fds.len() > block.held.len() {
         return Err(io::Error::other("too many descriptors for one vmm"));
@@ -110,7 +110,7 @@ pub(crate) fn confine(
 }
 
 /// Runs in the child between fork and exec.
-fn enter(fds: &[(RawFd, RawFd)], how: Confinement, parent: u32) -> io::Result<()> {
+fn enter(fds: &[(RawFd, RawFd)], how: Becoming, parent: u32) -> io::Result<()> {
     keep_only(fds)?;
     checked(|| {
         // SAFETY: no arguments.

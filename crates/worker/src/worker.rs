@@ -17,8 +17,9 @@ use crate::config::Config;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::driver::{self, PoolError};
-use crate::host::{self, VmUser};
+use crate::host;
 use crate::images::{Images, ImagesError, Pack};
+use crate::jail::{Jail, Needs};
 use crate::job::JobTerms;
 use crate::limits::{
     COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, START_BACKOFF_MAX, START_BACKOFF_MIN,
@@ -92,11 +93,8 @@ impl Foundation {
         host::raise_descriptor_limit();
         let arch = Arch::of_this_host().ok_or(WorkerError::Arch)?;
         let use_ = |what| move |source| WorkerError::Host { what, source };
-        let user = host::vm_user(&config.vm_user).map_err(use_("vm_user"))?;
-        if user.is_none() {
-            tracing::warn!("not root: vmms run as the worker's own user");
-        }
-        let images = Arc::new(Images::open(&config.images, arch, user.is_some())?);
+        let jail = Jail::prepare(config).map_err(use_("what confines vmms"))?;
+        let images = Arc::new(Images::open(&config.images, arch, jail.other_users())?);
         if images.packs().is_empty() {
             return Err(WorkerError::NoImages(config.images.clone()));
         }
@@ -106,21 +104,24 @@ impl Foundation {
         let kernel = host::kernel_release(&config.vm_assets.join("vmlinuz"))
             .map_err(use_("the guests' kernel"))?;
         let census = Census::default();
-        let spawner = Spawner::start(census.clone()).map_err(use_("a thread"))?;
         let (coldplug, hotplug_bytes) = coldplug(config, &images);
         let launcher = |accel: Accel| -> Result<Arc<Launcher>, WorkerError> {
             let terms = LauncherTerms {
                 qemu: program.clone(),
                 memory_mib: config.memory_mib.unwrap_or(memory_mib(accel)),
-                user: match accel {
-                    Accel::Kvm => user.map(VmUser::with_kvm),
-                    Accel::Tcg => user,
-                },
+                jail: jail.clone(),
                 coldplug: coldplug.clone(),
                 hotplug_bytes,
             };
+            let needs = Needs {
+                program: program.clone().into(),
+                dirs: vec![config.images.clone(), config.vm_assets.clone()],
+                kvm: accel == Accel::Kvm,
+                userfaultfd: false,
+            };
+            let spawner = Spawner::start(census.clone(), &jail, needs).map_err(use_("the jail"))?;
             let assets = Assets::open(&config.vm_assets).map_err(use_("vm_assets"))?;
-            Ok(Arc::new(Launcher::new(spawner.clone(), assets, terms)))
+            Ok(Arc::new(Launcher::new(spawner, assets, terms)))
         };
         let boot = host::boot_id();
         let here = Circumstances { arch, qemu: qemu.clone(), kernel: kernel.clone(), boot };

@@ -21,8 +21,9 @@ use nix::unistd::{Pid, pipe2};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+use crate::jail::{Confinement, Jail, Needs};
 use crate::limits::{REAP, STDERR_BYTES};
-use crate::sys::{self, Confinement, NumberBlock};
+use crate::sys::{self, NumberBlock};
 use crate::vm::console::printable;
 
 /// What to start.
@@ -35,6 +36,7 @@ pub(super) struct Order {
     pub(super) fds: Vec<OwnedFd>,
     /// Standard input and output, in place of `/dev/null`.
     pub(super) terminal: Option<OwnedFd>,
+    /// Given back when the VMM was reaped.
     pub(super) confinement: Confinement,
 }
 
@@ -72,11 +74,11 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Starts the thread. It ends when the last handle is dropped.
+    /// Starts the thread, which goes into the jail. It ends when the last handle is dropped.
     ///
     /// # Errors
     /// No thread can be made.
-    pub fn start(census: Census) -> io::Result<Self> {
+    pub fn start(census: Census, _jail: &Jail, _needs: Needs) -> io::Result<Self> {
         numbers()?;
         let (orders, incoming) = sync_channel(ORDERS_MAX);
         let inner = census.clone();
@@ -128,11 +130,11 @@ fn start(order: Order, census: &Census) -> io::Result<Started> {
         .stdin(stdin)
         .stdout(stdout)
         .stderr(Stdio::from(theirs));
-    sys::confine(&mut command, numbers()?, &fds, order.confinement)?;
+    sys::confine(&mut command, numbers()?, &fds, order.confinement.becoming())?;
     let child = command.spawn()?;
     let pid = child.id();
     census.enter(pid);
-    let child = Reaped { child, census: census.clone() };
+    let child = Reaped { child, census: census.clone(), _confinement: order.confinement };
     let pidfd = sys::pidfd_open(pid)?;
     Ok(Started { child, pidfd, stderr })
 }
@@ -150,6 +152,7 @@ struct Started {
 struct Reaped {
     child: Child,
     census: Census,
+    _confinement: Confinement,
 }
 
 impl Drop for Reaped {
