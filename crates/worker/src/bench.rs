@@ -1,23 +1,29 @@
-//! `pe-worker bench`: how fast VMs become ready on this host, from the kernel up and from the
-//! zygote, in the same minutes; and, for an image, what a job costs in a ready one.
+//! `pe-worker bench`: how fast VMs become ready on this host, each way that there is, and, for an
+//! image, what a job costs in a ready one.
+//!
+//! All ways take turns, round by round, so that what else the host does meanwhile falls on all of
+//! them. Nothing is measured twice at a time.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pe_proto::archive::Encoder;
-use pe_proto::{Digest, JobLimits, JobSpec, Outcome};
+use pe_proto::{JobLimits, JobSpec, Outcome};
 use tokio::time::{Instant, timeout};
 
-use crate::config::Config;
+use crate::cli::BenchFlags;
+use crate::config::{Config, RestoreChoice};
 use crate::core::ending::Ending;
 use crate::core::pool::How;
 use crate::images::Pack;
 use crate::iofile::collect;
 use crate::iofile::job::{BadJob, JobWriter};
-use crate::vm::qemu::Qemu;
 use crate::vm::{Backend, ReadyVm, StartError, VmError};
 use crate::worker::{Foundation, WorkerError};
+
+mod table;
+
+use table::Phase;
 
 /// Why there are no numbers.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +40,6 @@ pub enum BenchError {
     /// The job cannot be written.
     #[error("job cannot be written")]
     Job(#[from] BadJob),
-    /// There is no zygote to restore.
-    #[error("no zygote, so there is nothing to compare (see the errors above)")]
-    NoZygote,
     /// No such image.
     #[error("no image `{0}` in the catalogue")]
     NoImage(String),
@@ -51,30 +54,86 @@ pub enum BenchError {
 /// A guest that is asked for `true` answers long before this, emulated or not.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// Times of the VMs that were started one way.
-#[derive(Debug, Default)]
-struct Row {
-    ready: Vec<Duration>,
-    wake: Vec<Duration>,
-    kill: Vec<Duration>,
-    /// From the kill to the next VM being ready.
-    replace: Vec<Duration>,
+/// One way to a ready VM, and what was measured of it.
+#[derive(Debug)]
+struct Way {
+    backend: Arc<dyn Backend>,
+    how: How,
+    /// How the VM becomes ready.
+    start: &'static str,
+    /// How the image's pack gets there; `None` if no job is run.
+    pack: Option<&'static str>,
+    /// For each phase, one time per round.
+    times: Vec<(Phase, Vec<Duration>)>,
+}
+
+impl Way {
+    fn note(&mut self, phase: Phase, took: Duration) {
+        match self.times.iter_mut().find(|(known, _)| *known == phase) {
+            Some((_, times)) => times.push(took),
+            None => self.times.push((phase, vec![took])),
+        }
+    }
 }
 
 /// Measures and prints.
 ///
 /// # Errors
 /// There is nothing to print.
-pub async fn run(config: &Config, vms: u32, image: Option<&str>) -> Result<(), BenchError> {
+pub async fn run(config: &Config, flags: &BenchFlags) -> Result<(), BenchError> {
     let foundation = Foundation::lay(config).await?;
-    let job = image.map(|name| job(&foundation, name)).transpose()?;
-    let Foundation { launcher, accel, zygote, zygote_took, .. } = foundation;
-    let zygote = zygote.ok_or(BenchError::NoZygote)?;
-    let qemu = Qemu::new(launcher, accel, Some(zygote));
-    let boot = measure(&qemu, How::Boot, vms, job.as_ref()).await?;
-    let restore = measure(&qemu, How::Restore, vms, job.as_ref()).await?;
-    print(&qemu, vms, zygote_took, &boot, &restore)?;
+    let job = flags.image.as_deref().map(|name| job(&foundation, name)).transpose()?;
+    let mut ways = ways(&foundation, flags.image.as_deref()).await;
+    for round in 0..flags.vms {
+        for way in &mut ways {
+            tracing::debug!(round, start = way.start, pack = way.pack, "measures");
+            measure(way, job.as_ref()).await?;
+        }
+    }
+    let out = &mut std::io::stdout().lock();
+    table::print(out, &foundation, &ways, flags.vms, flags.json)?;
     Ok(())
+}
+
+/// All that the VMM at hand can do. A way that does not work here is left out with a word in the
+/// log.
+async fn ways(foundation: &Foundation, image: Option<&str>) -> Vec<Way> {
+    let attached = image.map(|name| vec![name.to_owned()]);
+    let packs: Vec<_> = match attached {
+        Some(names) => vec![(Some("attached"), Some(names)), (Some("plugged"), Some(Vec::new()))],
+        None => vec![(None, None)],
+    };
+    let mut ways = Vec::new();
+    for (pack, coldplug) in packs {
+        let mut boots = true;
+        for (choice, start) in [
+            (RestoreChoice::Private, "restore private"),
+            (RestoreChoice::Ondemand, "restore ondemand"),
+            (RestoreChoice::Copy, "restore copy"),
+        ] {
+            if !foundation.can(choice) {
+                continue;
+            }
+            let backend: Arc<dyn Backend> = match foundation.vary(choice, coldplug.clone()).await {
+                Ok(backend) => backend.into(),
+                Err(error) => {
+                    tracing::warn!(start, error = crate::chain(&error), "not measured");
+                    continue;
+                }
+            };
+            let mut add = |how, start| {
+                let backend = Arc::clone(&backend);
+                ways.push(Way { backend, how, start, pack, times: Vec::new() });
+            };
+            if std::mem::take(&mut boots) {
+                add(How::Boot, "boot");
+            }
+            if backend.has_zygote() {
+                add(How::Restore, start);
+            }
+        }
+    }
+    ways
 }
 
 struct Job {
@@ -84,11 +143,12 @@ struct Job {
 
 fn job(foundation: &Foundation, name: &str) -> Result<Job, BenchError> {
     let missing = || BenchError::NoImage(name.to_owned());
-    let image: Digest = foundation.images.named(name).ok_or_else(missing)?;
-    let pack = foundation.images.pack(image).cloned().ok_or_else(missing)?;
+    let images = foundation.images();
+    let image = images.named(name).ok_or_else(missing)?;
+    let pack = images.pack(image).cloned().ok_or_else(missing)?;
     let spec = JobSpec {
         image,
-        arch: foundation.arch,
+        arch: foundation.arch(),
         args: vec!["true".to_owned()],
         env: vec!["PATH=/usr/local/bin:/usr/bin:/bin".to_owned()],
         cwd: "/input".to_owned(),
@@ -99,28 +159,23 @@ fn job(foundation: &Foundation, name: &str) -> Result<Job, BenchError> {
     Ok(Job { spec, pack })
 }
 
-async fn measure(qemu: &Qemu, how: How, vms: u32, job: Option<&Job>) -> Result<Row, BenchError> {
-    let mut row = Row::default();
-    let mut killed_at = None;
-    for _ in 0..vms {
-        let began = Instant::now();
-        let vm = qemu.start(how).await?;
-        row.ready.push(began.elapsed());
-        row.replace.extend(killed_at.map(|at: Instant| at.elapsed()));
-        let kill = Instant::now();
-        match job {
-            None => {
-                vm.kill().await;
-                row.kill.push(kill.elapsed());
-                killed_at = Some(kill);
-            }
-            Some(job) => killed_at = Some(run_true(vm, job, &mut row).await?),
+/// One VM from nothing to nothing.
+async fn measure(way: &mut Way, job: Option<&Job>) -> Result<(), BenchError> {
+    let began = Instant::now();
+    let vm = way.backend.start(way.how).await?;
+    way.note(Phase::Ready, began.elapsed());
+    match job {
+        Some(job) => run_true(vm, job, way).await,
+        None => {
+            let killed = vm.kill().await;
+            way.note(Phase::Kill, killed.took);
+            Ok(())
         }
     }
-    Ok(row)
 }
 
-async fn run_true(vm: ReadyVm, job: &Job, row: &mut Row) -> Result<Instant, BenchError> {
+async fn run_true(vm: ReadyVm, job: &Job, way: &mut Way) -> Result<(), BenchError> {
+    let leased = Instant::now();
     let mut vm = vm.lease();
     let archive = Encoder::new().finish();
     let len = u64::try_from(archive.len()).unwrap_or(u64::MAX);
@@ -129,69 +184,33 @@ async fn run_true(vm: ReadyVm, job: &Job, row: &mut Row) -> Result<Instant, Benc
     let (machine, io) = vm.parts();
     writer.write(io, &archive)?;
     let written = writer.finish(io)?;
-    let woken = Instant::now();
+    way.note(Phase::Write, leased.elapsed());
+    let attach = Instant::now();
     machine.attach(&job.pack).await?;
+    way.note(Phase::Attach, attach.elapsed());
+    let woken = Instant::now();
     machine.wake().await?;
     let bell = timeout(ANSWER, machine.bell()).await;
-    row.wake.push(woken.elapsed());
-    let kill = Instant::now();
+    way.note(Phase::Guest, woken.elapsed());
     let remains = vm.kill().await;
-    row.kill.push(remains.killed.took);
+    way.note(Phase::Kill, remains.killed.took);
     let ending = if bell.is_ok() { Ending::Done } else { Ending::Clock };
     let collected = collect::collect(remains.io, &written, &ending);
+    way.note(Phase::Result, leased.elapsed());
+    let guest = collected.meta.phases;
+    for (phase, us) in [
+        (Phase::Mount, guest.mount_us),
+        (Phase::Unpack, guest.unpack_us),
+        (Phase::Start, guest.start_us),
+        (Phase::Run, guest.run_us),
+        (Phase::Collect, guest.collect_us),
+    ] {
+        way.note(phase, Duration::from_micros(us));
+    }
     let outcome = collected.meta.outcome;
     if outcome == (Outcome::Exited { code: 0 }) {
-        Ok(kill)
+        Ok(())
     } else {
         Err(BenchError::Outcome(outcome))
     }
-}
-
-fn print(
-    qemu: &Qemu,
-    vms: u32,
-    zygote_took: Duration,
-    boot: &Row,
-    restore: &Row,
-) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}, {vms} VMs each way, milliseconds (median, least, most)", qemu.vmm())?;
-    writeln!(out, "zygote, boot and save: {}", ms(zygote_took))?;
-    writeln!(out, "| {:<28} | {:>24} | {:>24} | {:>6} |", "", "boot", "restore", "ratio")?;
-    writeln!(out, "| {0:-<28} | {0:->24} | {0:->24} | {0:->6} |", "")?;
-    let rows = [
-        ("start to ready", &boot.ready, &restore.ready),
-        ("wake to done (`true`)", &boot.wake, &restore.wake),
-        ("kill to reaped", &boot.kill, &restore.kill),
-        ("kill to next one ready", &boot.replace, &restore.replace),
-    ];
-    for (name, boot, restore) in rows {
-        if boot.is_empty() || restore.is_empty() {
-            continue;
-        }
-        let ratio = median(boot).as_secs_f64() / median(restore).as_secs_f64().max(1e-9);
-        writeln!(
-            out,
-            "| {name:<28} | {:>24} | {:>24} | {ratio:>6.1} |",
-            spread(boot),
-            spread(restore)
-        )?;
-    }
-    Ok(())
-}
-
-fn spread(times: &[Duration]) -> String {
-    let least = times.iter().min().copied().unwrap_or_default();
-    let most = times.iter().max().copied().unwrap_or_default();
-    format!("{} ({}, {})", ms(median(times)), ms(least), ms(most))
-}
-
-fn median(times: &[Duration]) -> Duration {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-fn ms(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1000.0)
 }

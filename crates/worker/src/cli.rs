@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{AccelChoice, PinChoice, RawConfig};
+use crate::config::{AccelChoice, PinChoice, RawConfig, RestoreChoice, VmmChoice};
 
 /// Runs jobs in throw-away virtual machines for a load balancer.
 #[derive(Debug, Parser)]
@@ -36,19 +36,23 @@ Exit status: 0 after a drain, 64 for a bad config or flag, 1 for anything else."
 /// Other things to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Measure cold boot against zygote restore and print a table.
+    /// Measure boot against each kind of restore and print a table.
     Bench(BenchFlags),
 }
 
 /// Flags of `bench`.
 #[derive(Debug, Args)]
 pub struct BenchFlags {
-    /// Virtual machines to start, each way.
+    /// Virtual machines to start, each way; the ways take turns.
     #[arg(long, default_value_t = 20)]
     pub vms: u32,
-    /// Run `true` of this image in each restored machine too.
+    /// Run `true` of this image in each machine, with its pack there from the start and plugged
+    /// in for the job.
     #[arg(long, value_name = "NAME")]
     pub image: Option<String>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
     /// As for serving.
     #[command(flatten)]
     pub flags: Flags,
@@ -84,6 +88,19 @@ pub struct Flags {
     /// What executes guests. `auto` boots one to find out whether KVM works [default: auto].
     #[arg(long, value_enum)]
     pub accel: Option<AccelChoice>,
+    /// Which virtual machine monitor to use. `auto` takes cloud-hypervisor if it boots one
+    /// [default: auto].
+    #[arg(long, value_enum)]
+    pub vmm: Option<VmmChoice>,
+    /// cloud-hypervisor's program, v50 or later [default: where it usually is].
+    #[arg(long, value_name = "PATH")]
+    pub cloud_hypervisor: Option<PathBuf>,
+    /// How virtual machines are restored from the one that was saved [default: auto].
+    #[arg(long, value_enum)]
+    pub restore: Option<RestoreChoice>,
+    /// How long a guest may take to boot [default: 8000 with KVM, 60000 emulated].
+    #[arg(long, value_name = "MS")]
+    pub boot_ms: Option<u64>,
     /// QEMU's program [default: the distribution's, for this architecture].
     #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
@@ -128,6 +145,10 @@ impl Flags {
             memory_mib: self.memory_mib,
             token_file: self.token_file.clone(),
             accel: self.accel,
+            vmm: self.vmm,
+            cloud_hypervisor: self.cloud_hypervisor.clone(),
+            restore: self.restore,
+            boot_ms: self.boot_ms,
             qemu: self.qemu.clone(),
             metrics: self.metrics,
             state_dir: self.state_dir.clone(),

@@ -43,6 +43,36 @@ pub enum PinChoice {
     Off,
 }
 
+/// Which VMM to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum VmmChoice {
+    /// cloud-hypervisor if it is there and boots a guest, else QEMU.
+    #[default]
+    Auto,
+    /// cloud-hypervisor, or fail.
+    CloudHypervisor,
+    /// QEMU.
+    Qemu,
+}
+
+/// How VMs are restored from the zygote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RestoreChoice {
+    /// The best that the VMM can do.
+    #[default]
+    Auto,
+    /// Memory is mapped, and shared with the zygote until it is written to. QEMU has only this.
+    Private,
+    /// cloud-hypervisor copies memory where the guest touches it (needs userfaultfd).
+    Ondemand,
+    /// cloud-hypervisor copies all memory first.
+    Copy,
+    /// Not at all: every VM is booted.
+    Boot,
+}
+
 /// Settings as written; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,6 +95,12 @@ pub struct RawConfig {
     pub token_file: Option<PathBuf>,
     /// What executes guests.
     pub accel: Option<AccelChoice>,
+    /// Which VMM to use.
+    pub vmm: Option<VmmChoice>,
+    /// cloud-hypervisor's program.
+    pub cloud_hypervisor: Option<PathBuf>,
+    /// How VMs are restored.
+    pub restore: Option<RestoreChoice>,
     /// QEMU's program.
     pub qemu: Option<PathBuf>,
     /// Metrics listener.
@@ -85,6 +121,8 @@ pub struct RawConfig {
     pub runtime_dir: Option<PathBuf>,
     /// Whether to refuse to start where VMMs cannot be fully confined.
     pub require_isolation: Option<bool>,
+    /// How long a guest may take to boot.
+    pub boot_ms: Option<u64>,
     /// What a guest may take beyond a job's wall clock.
     pub grace_ms: Option<u64>,
     /// How long jobs in flight may take to end once draining.
@@ -137,6 +175,9 @@ pub struct Config {
     pub(crate) memory_mib: Option<u64>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) accel: AccelChoice,
+    pub(crate) vmm: VmmChoice,
+    pub(crate) cloud_hypervisor: Option<PathBuf>,
+    pub(crate) restore: RestoreChoice,
     pub(crate) qemu: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) state_dir: Option<PathBuf>,
@@ -147,6 +188,7 @@ pub struct Config {
     pub(crate) pin: PinChoice,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) require_isolation: bool,
+    pub(crate) boot: Option<Duration>,
     pub(crate) grace: Option<Duration>,
     pub(crate) drain: Duration,
 }
@@ -207,6 +249,9 @@ impl RawConfig {
             memory_mib: self.memory_mib.or(below.memory_mib),
             token_file: self.token_file.or(below.token_file),
             accel: self.accel.or(below.accel),
+            vmm: self.vmm.or(below.vmm),
+            cloud_hypervisor: self.cloud_hypervisor.or(below.cloud_hypervisor),
+            restore: self.restore.or(below.restore),
             qemu: self.qemu.or(below.qemu),
             metrics: self.metrics.or(below.metrics),
             state_dir: self.state_dir.or(below.state_dir),
@@ -217,6 +262,7 @@ impl RawConfig {
             pin: self.pin.or(below.pin),
             runtime_dir: self.runtime_dir.or(below.runtime_dir),
             require_isolation: self.require_isolation.or(below.require_isolation),
+            boot_ms: self.boot_ms.or(below.boot_ms),
             grace_ms: self.grace_ms.or(below.grace_ms),
             drain_ms: self.drain_ms.or(below.drain_ms),
         }
@@ -235,6 +281,7 @@ impl RawConfig {
         if let Some(mib) = self.memory_mib {
             bounded("memory_mib", mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)?;
         }
+        let boot_ms = self.boot_ms.map(|ms| bounded("boot_ms", ms, 1, HOUR_MS)).transpose()?;
         let grace_ms = self.grace_ms.map(|ms| bounded("grace_ms", ms, 1, HOUR_MS)).transpose()?;
         let drain_ms = self.drain_ms.map(|ms| bounded("drain_ms", ms, 0, HOUR_MS)).transpose()?;
         let vm_uids = self.vm_uids.map(|text| text.parse::<UidRange>()).transpose();
@@ -246,6 +293,13 @@ impl RawConfig {
         if self.coldplug.as_ref().is_some_and(|names| names.len() > COLDPLUG_MAX) {
             return Err(("coldplug", format!("expected at most {COLDPLUG_MAX} images")));
         }
+        let emulated = self.accel == Some(AccelChoice::Tcg);
+        if emulated && self.vmm == Some(VmmChoice::CloudHypervisor) {
+            return Err((
+                "vmm",
+                "cloud-hypervisor cannot emulate: it needs accel = kvm".to_owned(),
+            ));
+        }
         Ok(Config {
             lb: lb.map_err(|bad| ("lb", bad.to_string()))?,
             images: self.images.ok_or_else(|| missing("images", "a directory"))?,
@@ -255,6 +309,9 @@ impl RawConfig {
             memory_mib: self.memory_mib,
             token_file: self.token_file,
             accel: self.accel.unwrap_or_default(),
+            vmm: self.vmm.unwrap_or_default(),
+            cloud_hypervisor: self.cloud_hypervisor,
+            restore: self.restore.unwrap_or_default(),
             qemu: self.qemu,
             metrics: self.metrics,
             state_dir: self.state_dir,
@@ -265,6 +322,7 @@ impl RawConfig {
             pin: self.pin.unwrap_or_default(),
             runtime_dir: self.runtime_dir,
             require_isolation: self.require_isolation.unwrap_or(false),
+            boot: boot_ms.map(Duration::from_millis),
             grace: grace_ms.map(Duration::from_millis),
             drain: drain_ms.map_or(DRAIN, Duration::from_millis),
         })

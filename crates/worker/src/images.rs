@@ -1,7 +1,7 @@
 //! The images a worker can run: the catalogue, and each pack opened read-only once.
 //!
 //! Owns the packs' descriptors. It never writes to a pack, never looks into one beyond its
-//! superblock, and hands a VMM descriptors only, never paths. An image whose pack is missing or
+//! superblock. An image whose pack is missing or
 //! wrong is left out, with a reason in the log; the others can still be run.
 
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +30,7 @@ pub struct Pack {
     digest: Digest,
     bytes: u64,
     uuid: [u8; 16],
+    path: PathBuf,
     file: File,
 }
 
@@ -47,6 +48,11 @@ impl Pack {
     /// How the guest tells its device from others.
     pub fn uuid(&self) -> [u8; 16] {
         self.uuid
+    }
+
+    /// Where it is, for a VMM that can be told of new files by path only.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// For the VMM.
@@ -184,7 +190,8 @@ fn open_pack(
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)?;
+        .open(&path)?;
+    let path = path.canonicalize()?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(BadPack::NotAFile);
@@ -208,7 +215,7 @@ fn open_pack(
     if !uuids.insert(uuid) {
         return Err(BadPack::SameUuid);
     }
-    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, file })
+    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, path, file })
 }
 
 #[cfg(test)]

@@ -28,6 +28,15 @@ pub const QMP_LINE_BYTES_MAX: usize = 64 * 1024;
 /// take a hundred times as long.
 pub const QMP_REPLY: Duration = Duration::from_secs(10);
 
+/// Bytes of an answer taken from a VMM's HTTP socket: as for [`QMP_LINE_BYTES_MAX`].
+pub const API_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// One call on the HTTP socket, as for [`QMP_REPLY`].
+pub const API_REPLY: Duration = Duration::from_secs(10);
+/// Saving a guest: the machine, and for some ways of restoring all of its memory, to a file.
+pub const API_SAVE: Duration = Duration::from_secs(60);
+/// Bytes of what a VMM writes about a saved guest: 1 KiB when measured.
+pub const SAVED_CONFIG_BYTES_MAX: u64 = 1024 * 1024;
+
 /// A VMM whose guest waits is asked whether it is there when a job comes. It answers within a
 /// millisecond; one that does not by now is hung, and the job is better off elsewhere.
 pub const VMM_ANSWERS: Duration = Duration::from_secs(2);

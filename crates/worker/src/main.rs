@@ -54,7 +54,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     match cli.command {
         Some(Command::Bench(bench)) => {
-            runtime.block_on(bench::run(&config, bench.vms, bench.image.as_deref()))?;
+            runtime.block_on(bench::run(&config, &bench))?;
         }
         None => {
             let lb = config.lb()?;

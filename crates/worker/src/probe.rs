@@ -1,9 +1,11 @@
-//! Which accelerator to use: found out by booting the real guest, because a `/dev/kvm` that opens
-//! proves nothing.
+//! Which VMM and which accelerator to use: found out by booting the real guest, because a
+//! `/dev/kvm` that opens proves nothing.
 //!
-//! The verdict is remembered for as long as nothing it depends on has changed: this boot of the
-//! host, QEMU, and the guests' kernel. A guest that booted is not wasted: it is saved as the
-//! zygote.
+//! What is known without booting makes a list, best first; the first of it that boots a guest is
+//! taken. The verdict is remembered for as long as nothing it depends on has changed: this boot of
+//! the host, the VMMs, and the guests' kernel. It only shortens the list, from its beginning: what
+//! worked once and fails now does not keep the rest from being tried. A guest that booted is not
+//! wasted: it is saved as the zygote.
 
 use std::fs;
 use std::io::Read as _;
@@ -11,50 +13,97 @@ use std::path::{Path, PathBuf};
 
 use pe_proto::Arch;
 
-use crate::config::AccelChoice;
+use crate::config::{AccelChoice, VmmChoice};
 use crate::host;
-use crate::vm::StartError;
-use crate::vm::qemu::{Accel, Launcher, Zygote};
+use crate::vm::accel::Accel;
+
+/// A way to run guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Candidate {
+    /// cloud-hypervisor, which needs KVM.
+    CloudHypervisor,
+    /// QEMU.
+    Qemu(Accel),
+}
+
+impl Candidate {
+    /// All, best first.
+    pub const ALL: [Self; 3] =
+        [Self::CloudHypervisor, Self::Qemu(Accel::Kvm), Self::Qemu(Accel::Tcg)];
+
+    /// Name, as told to the LB.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CloudHypervisor => "cloud-hypervisor-kvm",
+            Self::Qemu(Accel::Kvm) => "qemu-kvm",
+            Self::Qemu(Accel::Tcg) => "qemu-tcg",
+        }
+    }
+
+    /// What executes its guests.
+    pub fn accel(self) -> Accel {
+        match self {
+            Self::CloudHypervisor => Accel::Kvm,
+            Self::Qemu(accel) => accel,
+        }
+    }
+
+    fn fits(self, vmm: VmmChoice, accel: AccelChoice) -> bool {
+        let vmm = match vmm {
+            VmmChoice::Auto => true,
+            VmmChoice::CloudHypervisor => self == Self::CloudHypervisor,
+            VmmChoice::Qemu => self != Self::CloudHypervisor,
+        };
+        vmm && match accel {
+            AccelChoice::Auto => true,
+            AccelChoice::Kvm => self.accel() == Accel::Kvm,
+            AccelChoice::Tcg => self.accel() == Accel::Tcg,
+        }
+    }
+}
 
 /// What a verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circumstances {
     /// Architecture of host and guests.
     pub arch: Arch,
-    /// What QEMU says to `--version`.
-    pub qemu: String,
+    /// What the VMMs say to `--version`.
+    pub vmms: String,
     /// Release of the guests' kernel.
     pub kernel: String,
     /// This boot of the host.
     pub boot: String,
 }
 
-/// Decides by what is known without booting. `None`: KVM has to be tried.
-pub fn hint(choice: AccelChoice, circumstances: &Circumstances) -> Option<Accel> {
-    match choice {
-        AccelChoice::Kvm => Some(Accel::Kvm),
-        AccelChoice::Tcg => Some(Accel::Tcg),
-        AccelChoice::Auto => {
-            let kvm = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
-            let why = match (kvm, host::cpu_has_virtualisation(circumstances.arch)) {
-                (true, true) => return None,
-                (true, false) => "/dev/kvm opens, but the processor has neither vmx nor svm",
-                (false, _) => "/dev/kvm cannot be opened",
-            };
-            tracing::info!(why, "guests are emulated");
-            Some(Accel::Tcg)
-        }
+/// What is worth a try, best first. `no_kvm` is why KVM cannot work: a hint, which an explicit
+/// choice does not ask for. Never empty.
+pub fn candidates(
+    vmm: VmmChoice,
+    accel: AccelChoice,
+    no_kvm: Option<&str>,
+    remembered: Option<Candidate>,
+) -> Vec<Candidate> {
+    let hinted = accel == AccelChoice::Auto && vmm != VmmChoice::CloudHypervisor;
+    let mut list: Vec<Candidate> =
+        Candidate::ALL.into_iter().filter(|it| it.fits(vmm, accel)).collect();
+    if let Some(why) = no_kvm.filter(|_| hinted) {
+        tracing::info!(why, "guests are emulated");
+        list.retain(|it| it.accel() == Accel::Tcg);
     }
+    if let Some(begin) = list.iter().position(|it| Some(*it) == remembered) {
+        list.drain(..begin);
+    }
+    list
 }
 
-/// Tries KVM with a deadline. A zygote is the proof.
-pub async fn try_kvm(launcher: &Launcher) -> Result<Zygote, StartError> {
-    let tried = Zygote::build(launcher, Accel::Kvm).await;
-    if let Err(error) = &tried {
-        let error = crate::chain(error);
-        tracing::warn!(error, "kvm is there and does not run a guest; guests are emulated");
+/// Why KVM cannot work here, as far as can be seen without booting.
+pub fn no_kvm(arch: Arch) -> Option<&'static str> {
+    let kvm = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok();
+    match (kvm, host::cpu_has_virtualisation(arch)) {
+        (true, true) => None,
+        (true, false) => Some("/dev/kvm opens, but the processor has neither vmx nor svm"),
+        (false, _) => Some("/dev/kvm cannot be opened"),
     }
-    tried
 }
 
 /// A verdict on disk.
@@ -69,36 +118,40 @@ const VERDICT_BYTES_MAX: u64 = 4096;
 impl Memory {
     /// A verdict in a directory.
     pub fn in_dir(dir: &Path) -> Self {
-        Self { path: dir.join("accel-verdict") }
+        Self { path: dir.join("vmm-verdict") }
     }
 
     /// The verdict under these very circumstances, if there is one.
-    pub fn recall(&self, circumstances: &Circumstances) -> Option<Accel> {
+    pub fn recall(&self, circumstances: &Circumstances) -> Option<Candidate> {
         let mut text = String::new();
         let file = fs::File::open(&self.path).ok()?;
         file.take(VERDICT_BYTES_MAX).read_to_string(&mut text).ok()?;
-        [Accel::Kvm, Accel::Tcg].into_iter().find(|accel| text == verdict(*accel, circumstances))
+        Candidate::ALL.into_iter().find(|candidate| text == verdict(*candidate, circumstances))
     }
 
     /// Keeps a verdict. Failing to is only slower the next time.
-    pub fn keep(&self, accel: Accel, circumstances: &Circumstances) {
+    pub fn keep(&self, candidate: Candidate, circumstances: &Circumstances) {
         let new = self.path.with_extension("new");
-        let kept = fs::write(&new, verdict(accel, circumstances))
+        let kept = fs::write(&new, verdict(candidate, circumstances))
             .and_then(|()| fs::rename(&new, &self.path));
         if let Err(error) = kept {
-            tracing::warn!(path = %self.path.display(), %error, "verdict about kvm not kept");
+            tracing::warn!(path = %self.path.display(), %error, "verdict about vmms not kept");
         }
     }
 }
 
-fn verdict(accel: Accel, circumstances: &Circumstances) -> String {
-    let Circumstances { arch, qemu, kernel, boot } = circumstances;
-    format!("{}\n{arch}\n{qemu}\n{kernel}\n{boot}\n", accel.as_str())
+fn verdict(candidate: Candidate, circumstances: &Circumstances) -> String {
+    let Circumstances { arch, vmms, kernel, boot } = circumstances;
+    format!("{}\n{arch}\n{vmms}\n{kernel}\n{boot}\n", candidate.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CH: Candidate = Candidate::CloudHypervisor;
+    const KVM: Candidate = Candidate::Qemu(Accel::Kvm);
+    const TCG: Candidate = Candidate::Qemu(Accel::Tcg);
 
     #[test]
     fn a_verdict_holds_until_something_it_depends_on_changes() {
@@ -106,35 +159,53 @@ mod tests {
         let memory = Memory::in_dir(dir.path());
         let here = Circumstances {
             arch: Arch::X86_64,
-            qemu: "QEMU emulator version 7.2".to_owned(),
+            vmms: "QEMU emulator version 7.2".to_owned(),
             kernel: "6.1".to_owned(),
             boot: "a".to_owned(),
         };
         assert_eq!(memory.recall(&here), None);
-        memory.keep(Accel::Tcg, &here);
-        assert_eq!(memory.recall(&here), Some(Accel::Tcg));
+        memory.keep(TCG, &here);
+        assert_eq!(memory.recall(&here), Some(TCG));
         for other in [
             Circumstances { boot: "b".to_owned(), ..here.clone() },
             Circumstances { kernel: "6.2".to_owned(), ..here.clone() },
-            Circumstances { qemu: "10".to_owned(), ..here.clone() },
+            Circumstances { vmms: "10".to_owned(), ..here.clone() },
         ] {
             assert_eq!(memory.recall(&other), None);
         }
-        memory.keep(Accel::Kvm, &here);
-        assert_eq!(memory.recall(&here), Some(Accel::Kvm));
-        std::fs::write(dir.path().join("accel-verdict"), "kvm\n").expect("write");
+        memory.keep(CH, &here);
+        assert_eq!(memory.recall(&here), Some(CH));
+        std::fs::write(dir.path().join("vmm-verdict"), "qemu-kvm\n").expect("write");
         assert_eq!(memory.recall(&here), None);
     }
 
     #[test]
     fn an_explicit_choice_is_not_questioned() {
-        let here = Circumstances {
-            arch: Arch::X86_64,
-            qemu: String::new(),
-            kernel: String::new(),
-            boot: String::new(),
-        };
-        assert_eq!(hint(AccelChoice::Tcg, &here), Some(Accel::Tcg));
-        assert_eq!(hint(AccelChoice::Kvm, &here), Some(Accel::Kvm));
+        let hint = Some("no svm");
+        let auto = AccelChoice::Auto;
+        let check = |vmm, accel| candidates(vmm, accel, hint, None);
+        assert_eq!(check(VmmChoice::CloudHypervisor, auto), [CH]);
+        assert_eq!(check(VmmChoice::Auto, AccelChoice::Kvm), [CH, KVM]);
+        assert_eq!(check(VmmChoice::Qemu, AccelChoice::Kvm), [KVM]);
+        assert_eq!(check(VmmChoice::Auto, AccelChoice::Tcg), [TCG]);
+    }
+
+    #[test]
+    fn where_kvm_may_work_the_best_is_tried_first_and_emulation_last() {
+        let check = |vmm, hint| candidates(vmm, AccelChoice::Auto, hint, None);
+        assert_eq!(check(VmmChoice::Auto, None), [CH, KVM, TCG]);
+        assert_eq!(check(VmmChoice::Qemu, None), [KVM, TCG]);
+        assert_eq!(check(VmmChoice::Auto, Some("no svm")), [TCG]);
+    }
+
+    #[test]
+    fn a_verdict_spares_what_failed_and_not_what_comes_after_it() {
+        let check =
+            |remembered| candidates(VmmChoice::Auto, AccelChoice::Auto, None, Some(remembered));
+        assert_eq!(check(TCG), [TCG]);
+        assert_eq!(check(KVM), [KVM, TCG]);
+        assert_eq!(check(CH), [CH, KVM, TCG]);
+        // A verdict of another choice says nothing about this one.
+        assert_eq!(candidates(VmmChoice::Qemu, AccelChoice::Auto, None, Some(CH)), [KVM, TCG]);
     }
 }

@@ -7,7 +7,9 @@
 //! ```
 //! A VM that had a job cannot be given another: the value is spent. An io file can be read only
 //! when it is part of [`Remains`], which exist only once the VM is dead and reaped.
-//! [`BootingVm`](qemu) is each backend's own; nobody else ever sees a VM that is not ready.
+//! A VM on its way there is a [`BootingVm`](boot) of its backend's; nobody else ever sees one that
+//! is not ready. What the backends have in common is in [`boot`], [`machine`] and [`launch`]; they
+//! differ in how a VMM is started, controlled ([`control`]) and saved.
 
 use std::time::Duration;
 
@@ -18,12 +20,25 @@ use crate::core::pool::How;
 use crate::images::Pack;
 use crate::iofile::IoFile;
 
+pub mod accel;
+mod boot;
+pub mod ch;
 pub mod console;
+mod control;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod launch;
+mod machine;
+mod maker;
 pub mod process;
+mod pty;
 pub mod qemu;
 mod serial;
+
+/// Of the guests' kernel command line, what is the same under every VMM: it says nothing but what
+/// is wrong, and looks for no devices that are not there.
+const KERNEL_WORDS: &str = "console=ttyS0 quiet loglevel=1 panic=-1 reboot=t random.trust_cpu=on \
+                            8250.nr_uarts=1 i8042.noaux i8042.nokbd i8042.nopnp";
 
 /// Makes VMs of one kind.
 pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
@@ -37,6 +52,11 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// Whether there is a zygote to restore from. Without one VMs are booted, and the pool asks
     /// for one by [`Backend::rebuild`].
     fn has_zygote(&self) -> bool {
+        true
+    }
+
+    /// Whether there is to be one: not where the config says that VMs are booted.
+    fn wants_zygote(&self) -> bool {
         true
     }
 

@@ -4,10 +4,8 @@
 //! begins it; the second skips to its end. Whatever way the process ends, its VMMs end with it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use pe_proto::Arch;
 use pe_proto::link::Hello;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,20 +16,19 @@ use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::driver::{self, PoolError};
 use crate::host;
-use crate::images::{Images, ImagesError, Pack};
-use crate::jail::{Jail, Needs};
+use crate::images::ImagesError;
 use crate::job::JobTerms;
 use crate::limits::{
-    COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, START_BACKOFF_MAX, START_BACKOFF_MIN,
-    STARTING_MAX,
+    DEADLINE_RESERVE, RESTORES_MAX, START_BACKOFF_MAX, START_BACKOFF_MIN, STARTING_MAX,
 };
 use crate::link::{LbAddress, Link, LinkTerms, Token};
 use crate::metrics::{self, Metrics, MetricsError};
-use crate::probe::{self, Circumstances, Memory};
 use crate::signals::Signals;
-use crate::vm::process::{Census, Spawner};
-use crate::vm::qemu::{Accel, Assets, Launcher, LauncherTerms, Qemu, Zygote};
-use crate::vm::{Backend, StartError};
+use crate::vm::StartError;
+
+mod foundation;
+
+pub use foundation::{Foundation, Trial};
 
 /// Why the worker does not run.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +50,17 @@ pub enum WorkerError {
     /// This program was built for an architecture that is not known.
     #[error("guests of this architecture are not known")]
     Arch,
-    /// The accelerator asked for does not run a guest.
-    #[error("kvm was asked for and does not run a guest")]
-    Kvm(#[source] StartError),
+    /// What was asked for does not run a guest, nor does anything else that may be used.
+    #[error("{vmm} does not run a guest")]
+    Vmm {
+        /// What was tried last.
+        vmm: &'static str,
+        /// Why not.
+        source: StartError,
+    },
+    /// A VMM cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// No metrics.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -68,154 +73,6 @@ pub enum WorkerError {
     /// Told twice to end.
     #[error("ended at once, as told")]
     Forced,
-}
-
-/// Everything below the link: images, a VMM that works, a zygote.
-#[derive(Debug)]
-pub struct Foundation {
-    pub(crate) arch: Arch,
-    pub(crate) images: Arc<Images>,
-    pub(crate) launcher: Arc<Launcher>,
-    pub(crate) accel: Accel,
-    pub(crate) zygote: Option<Zygote>,
-    pub(crate) zygote_took: Duration,
-    pub(crate) census: Census,
-    pub(crate) kernel: String,
-    pub(crate) qemu: String,
-}
-
-impl Foundation {
-    /// Opens what is to be opened, finds out what executes guests, and saves a zygote.
-    ///
-    /// # Errors
-    /// Something that cannot be done without.
-    pub async fn lay(config: &Config) -> Result<Self, WorkerError> {
-        host::raise_descriptor_limit();
-        let arch = Arch::of_this_host().ok_or(WorkerError::Arch)?;
-        let use_ = |what| move |source| WorkerError::Host { what, source };
-        let jail = Jail::prepare(config).map_err(use_("what confines vmms"))?;
-        let images = Arc::new(Images::open(&config.images, arch, jail.other_users())?);
-        if images.packs().is_empty() {
-            return Err(WorkerError::NoImages(config.images.clone()));
-        }
-        let program =
-            host::qemu(arch, config.qemu.as_deref()).map_err(use_("qemu"))?.into_os_string();
-        let qemu = host::version(&program).map_err(use_("qemu"))?;
-        let kernel = host::kernel_release(&config.vm_assets.join("vmlinuz"))
-            .map_err(use_("the guests' kernel"))?;
-        let census = Census::default();
-        let (coldplug, hotplug_bytes) = coldplug(config, &images);
-        let launcher = |accel: Accel| -> Result<Arc<Launcher>, WorkerError> {
-            let terms = LauncherTerms {
-                qemu: program.clone(),
-                memory_mib: config.memory_mib.unwrap_or(memory_mib(accel)),
-                jail: jail.clone(),
-                coldplug: coldplug.clone(),
-                hotplug_bytes,
-            };
-            let needs = Needs {
-                program: program.clone().into(),
-                dirs: vec![config.images.clone(), config.vm_assets.clone()],
-                kvm: accel == Accel::Kvm,
-                userfaultfd: false,
-            };
-            let spawner = Spawner::start(census.clone(), &jail, needs).map_err(use_("the jail"))?;
-            let assets = Assets::open(&config.vm_assets).map_err(use_("vm_assets"))?;
-            Ok(Arc::new(Launcher::new(spawner, assets, terms)))
-        };
-        let boot = host::boot_id();
-        let here = Circumstances { arch, qemu: qemu.clone(), kernel: kernel.clone(), boot };
-        let memory = config.state_dir.as_deref().map(Memory::in_dir);
-        let known = probe::hint(config.accel, &here)
-            .or_else(|| memory.as_ref().and_then(|memory| memory.recall(&here)));
-        let began = tokio::time::Instant::now();
-        let (accel, launcher, zygote) = match known {
-            Some(accel) => {
-                let launcher = launcher(accel)?;
-                let zygote = Zygote::build(&launcher, accel).await;
-                if config.accel == crate::config::AccelChoice::Kvm {
-                    (accel, launcher, Some(zygote.map_err(WorkerError::Kvm)?))
-                } else {
-                    (accel, launcher, or_boot(zygote))
-                }
-            }
-            None => {
-                let kvm = launcher(Accel::Kvm)?;
-                let decided = match probe::try_kvm(&kvm).await {
-                    Ok(zygote) => (Accel::Kvm, kvm, Some(zygote)),
-                    Err(_) => {
-                        let tcg = launcher(Accel::Tcg)?;
-                        let zygote = or_boot(Zygote::build(&tcg, Accel::Tcg).await);
-                        (Accel::Tcg, tcg, zygote)
-                    }
-                };
-                if let Some(memory) = &memory {
-                    memory.keep(decided.0, &here);
-                }
-                decided
-            }
-        };
-        let zygote_took = began.elapsed();
-        Ok(Self { arch, images, launcher, accel, zygote, zygote_took, census, kernel, qemu })
-    }
-
-    /// What can be run.
-    pub fn images(&self) -> &Arc<Images> {
-        &self.images
-    }
-
-    /// The VMMs alive now.
-    pub fn census(&self) -> &Census {
-        &self.census
-    }
-
-    /// Whether VMs are restored, not booted.
-    pub fn has_zygote(&self) -> bool {
-        self.zygote.is_some()
-    }
-
-    /// What makes VMs.
-    pub fn into_backend(self) -> Qemu {
-        Qemu::new(self.launcher, self.accel, self.zygote)
-    }
-}
-
-/// Enough for a job of the default size, and no more where every page is emulated.
-fn memory_mib(accel: Accel) -> u64 {
-    match accel {
-        Accel::Kvm => 1024,
-        Accel::Tcg => 512,
-    }
-}
-
-/// Without a zygote VMs are booted: slower, and nothing is lost.
-fn or_boot(zygote: Result<Zygote, StartError>) -> Option<Zygote> {
-    zygote
-        .inspect_err(|error| {
-            let error = crate::chain(error);
-            tracing::error!(error, "no zygote; vms are booted instead");
-        })
-        .ok()
-}
-
-/// The packs of every VM, and the longest of the others.
-fn coldplug(config: &Config, images: &Images) -> (Vec<Arc<Pack>>, u64) {
-    let named = config.coldplug.as_ref().map(|names| {
-        let mut packs: Vec<Arc<Pack>> = Vec::new();
-        for name in names {
-            match images.named(name).and_then(|digest| images.pack(digest)) {
-                Some(pack) if packs.iter().any(|known| known.digest() == pack.digest()) => {}
-                Some(pack) => packs.push(Arc::clone(pack)),
-                None => tracing::warn!(image = name, "coldplug names an image that is not here"),
-            }
-        }
-        packs
-    });
-    let cold = named.unwrap_or_else(|| images.packs().iter().take(COLDPLUG_MAX).cloned().collect());
-    let is_cold = |pack: &Arc<Pack>| cold.iter().any(|known| known.digest() == pack.digest());
-    let others = images.packs().iter().filter(|pack| !is_cold(pack));
-    let hotplug_bytes = others.map(|pack| pack.bytes()).max().unwrap_or(0);
-    (cold, hotplug_bytes)
 }
 
 /// Serves until `signals` say otherwise: one for a drain, a second for an end.
@@ -232,8 +89,10 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         () = signals.next() => return Ok(()),
         foundation = Foundation::lay(&config) => foundation?,
     };
-    let Foundation { arch, images, launcher, accel, zygote, census, kernel, qemu, .. } = foundation;
-    let backend: Arc<dyn Backend> = Arc::new(Qemu::new(launcher, accel, zygote));
+    let (arch, accel, version) = (foundation.arch(), foundation.accel(), foundation.version());
+    let (images, census) = (foundation.images().clone(), foundation.census().clone());
+    let kernel = foundation.kernel().to_owned();
+    let backend = foundation.into_backend();
     let hello = Hello {
         worker: config.name.clone().unwrap_or_else(host::name),
         arch,
@@ -248,7 +107,7 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         worker = hello.worker,
         slots = hello.slots,
         vmm = hello.vmm,
-        qemu,
+        version,
         kernel = hello.kernel,
         images = hello.images.len(),
         "worker starts"

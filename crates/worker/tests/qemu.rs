@@ -22,12 +22,11 @@ use pe_worker::images::Images;
 use pe_worker::iofile::collect::{self, Collected, ResultArchive};
 use pe_worker::iofile::job::{JobWriter, Written};
 use pe_worker::vm::process::Census;
-use pe_worker::vm::qemu::Qemu;
-use pe_worker::vm::{Backend as _, Bell, ReadyVm};
+use pe_worker::vm::{Backend, Bell, ReadyVm};
 use pe_worker::worker::Foundation;
 
 struct Rig {
-    qemu: Qemu,
+    backend: Arc<dyn Backend>,
     images: Arc<Images>,
     census: Census,
 }
@@ -60,12 +59,12 @@ async fn rig(coldplug: &[&str]) -> Rig {
     let foundation = Foundation::lay(&config).await.expect("foundation");
     assert!(foundation.has_zygote());
     let (images, census) = (Arc::clone(foundation.images()), foundation.census().clone());
-    Rig { qemu: foundation.into_backend(), images, census }
+    Rig { backend: foundation.into_backend(), images, census }
 }
 
 impl Rig {
     async fn restore(&self) -> ReadyVm {
-        self.qemu.start(How::Restore).await.expect("ready")
+        self.backend.start(How::Restore).await.expect("ready")
     }
 
     /// Runs a shell script of busybox in a VM; `act` is done once the guest is woken.
@@ -286,7 +285,7 @@ async fn vms_that_are_dropped_leave_nothing_behind() {
     }
     // A start that is given up half-way ends its VMM, too.
     for _ in 0..5 {
-        let start = rig.qemu.start(How::Restore);
+        let start = rig.backend.start(How::Restore);
         let _ = tokio::time::timeout(Duration::from_millis(30), start).await;
     }
     let vm = rig.restore().await;

@@ -4,7 +4,13 @@ use std::os::unix::fs::PermissionsExt as _;
 /// Images that hold just one, whose pack nobody will look into.
 pub(crate) fn only(image: Digest) -> Images {
     let file = tempfile::tempfile().expect("file");
-    let pack = Arc::new(Pack { digest: image, bytes: PMEM_ALIGN, uuid: [7; 16], file });
+    let pack = Arc::new(Pack {
+        digest: image,
+        bytes: PMEM_ALIGN,
+        uuid: [7; 16],
+        path: PathBuf::new(),
+        file,
+    });
     let mut images = Images::default();
     images.by_digest.insert(image, Arc::clone(&pack));
     images.packs.push(pack);

@@ -4,64 +4,12 @@
 //! from one value. No word is ever a path: files are `/proc/self/fd/N`.
 
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 use pe_proto::limits::IO_FILE_BYTES;
 
-use crate::limits::{BOOT_KVM, BOOT_TCG, GRACE_KVM, GRACE_TCG};
-
-/// What executes the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Accel {
-    /// The processor.
-    Kvm,
-    /// An emulator.
-    Tcg,
-}
-
-impl Accel {
-    /// Name, as in config, metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        }
-    }
-
-    /// How long a boot may take.
-    pub fn boot_within(self) -> Duration {
-        match self {
-            Self::Kvm => BOOT_KVM,
-            Self::Tcg => BOOT_TCG,
-        }
-    }
-
-    /// How much longer than its wall clock a job may keep a guest busy.
-    pub fn grace(self) -> Duration {
-        match self {
-            Self::Kvm => GRACE_KVM,
-            Self::Tcg => GRACE_TCG,
-        }
-    }
-
-    /// One host thread emulates: with one virtual processor a second one only adds locks. The
-    /// buffer for translated code bounds what a busy guest costs beyond its own memory.
-    fn words(self) -> [&'static str; 4] {
-        match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=single,tb-size=64", "-cpu", "max"],
-        }
-    }
-
-    /// Mitigations guard what shares the machine with an attacker; in the guest that is only the
-    /// guest. Emulated code does not speculate at all.
-    fn kernel_words(self) -> &'static str {
-        match self {
-            Self::Kvm => "",
-            Self::Tcg => " no_timer_check tsc=reliable mitigations=off",
-        }
-    }
-}
+use crate::vm::KERNEL_WORDS;
+use crate::vm::accel::Accel;
+use crate::vm::launch::fd_path;
 
 /// Where the guest's memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +61,7 @@ impl MachineShape {
         let mut argv = Words::default();
         argv.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
         argv.flags(&["-display", "none", "-vga", "none"]);
-        argv.flags(&self.accel.words());
+        argv.flags(&accel_words(self.accel));
         argv.option("-sandbox", SANDBOX.to_owned());
         argv.option("-m", self.memory());
         argv.option("-chardev", format!("socket,id=mon,fd={}", fds.control));
@@ -130,7 +78,7 @@ impl MachineShape {
             Begin::Kernel { kernel, initramfs } => {
                 argv.option("-kernel", fd_path(kernel));
                 argv.option("-initrd", fd_path(initramfs));
-                argv.option("-append", format!("{KERNEL_WORDS}{}", self.accel.kernel_words()));
+                argv.option("-append", format!("{KERNEL_WORDS}{}", kernel_words(self.accel)));
             }
             Begin::Incoming => argv.flags(&["-incoming", "defer"]),
         }
@@ -169,13 +117,22 @@ const MIB: u64 = 1024 * 1024;
 /// QEMU's own seccomp filter, with all it has to give.
 const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// The kernel says nothing but what is wrong, and looks for no devices that are not there.
-const KERNEL_WORDS: &str = "console=ttyS0 quiet loglevel=1 panic=-1 reboot=t random.trust_cpu=on \
-                            8250.nr_uarts=1 i8042.noaux i8042.nokbd i8042.nopnp";
+/// One host thread emulates: with one virtual processor a second one only adds locks. The
+/// buffer for translated code bounds what a busy guest costs beyond its own memory.
+fn accel_words(accel: Accel) -> [&'static str; 4] {
+    match accel {
+        Accel::Kvm => ["-accel", "kvm", "-cpu", "host"],
+        Accel::Tcg => ["-accel", "tcg,thread=single,tb-size=64", "-cpu", "max"],
+    }
+}
 
-/// How a VMM names a descriptor it was started with.
-pub(super) fn fd_path(fd: RawFd) -> String {
-    format!("/proc/self/fd/{fd}")
+/// Mitigations guard what shares the machine with an attacker; in the guest that is only the
+/// guest. Emulated code does not speculate at all.
+fn kernel_words(accel: Accel) -> &'static str {
+    match accel {
+        Accel::Kvm => "",
+        Accel::Tcg => " no_timer_check tsc=reliable mitigations=off",
+    }
 }
 
 #[derive(Default)]

@@ -82,7 +82,7 @@ impl Qmp {
     }
 
     /// Waits for the greeting and ends the negotiation.
-    pub(super) async fn greet(&mut self) -> Result<(), VmError> {
+    pub(super) async fn negotiate(&mut self) -> Result<(), VmError> {
         let greeting = within("greeting", self.line()).await?;
         if !matches!(greeting, Line::Greeting { .. }) {
             return Err(VmError::Garbled);

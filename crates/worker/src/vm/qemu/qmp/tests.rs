@@ -37,7 +37,7 @@ async fn events_between_answers_are_kept_for_later() {
                 b"{\"event\": \"STOP\", \"data\": {}}\n{\"event\": \"X\"}\n{\"return\": 7}\n",
             ],
         );
-        qmp.greet().await.expect("greeting");
+        qmp.negotiate().await.expect("greeting");
         assert_eq!(qmp.ask("stop", json!({})).await.expect("answer"), json!(7));
         let event = qmp.event("X", |event| event.event == "X").await.expect("event");
         assert_eq!(event.data, Value::Null);
@@ -51,7 +51,7 @@ async fn a_refusal_says_what_was_refused_and_why() {
         const NO: &[u8] =
             b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no \\u0007room\"}}\n";
         let mut qmp = peer(GREETING, &[b"{\"return\": {}}\n", NO, b"{\"return\": {}}\n"]);
-        qmp.greet().await.expect("greeting");
+        qmp.negotiate().await.expect("greeting");
         let both = [Command::new("object-add", json!({})), Command::new("device_add", json!({}))];
         let error = qmp.ask_all(&both).await.expect_err("refused");
         assert_eq!(error.to_string(), "object-add was refused: no .room");
@@ -67,7 +67,7 @@ async fn a_line_without_end_is_not_collected_for_ever() {
             async move { while theirs.write_all(&[b' '; 4096]).await.is_ok() {} },
         );
         let mut qmp = Qmp::new(ours);
-        assert!(matches!(qmp.greet().await, Err(VmError::Garbled)));
+        assert!(matches!(qmp.negotiate().await, Err(VmError::Garbled)));
         assert!(qmp.received.len() < 4 * QMP_LINE_BYTES_MAX);
     })
     .await;
@@ -77,13 +77,13 @@ async fn a_line_without_end_is_not_collected_for_ever() {
 async fn what_is_not_json_is_refused_and_silence_has_an_end() {
     locally(async {
         let mut qmp = peer(b"hello\n", &[]);
-        assert!(matches!(qmp.greet().await, Err(VmError::Garbled)));
+        assert!(matches!(qmp.negotiate().await, Err(VmError::Garbled)));
     })
     .await;
     tokio::time::pause();
     locally(async {
         let mut qmp = peer(b"", &[]);
-        assert!(matches!(qmp.greet().await, Err(VmError::Late(_))));
+        assert!(matches!(qmp.negotiate().await, Err(VmError::Late(_))));
     })
     .await;
 }
@@ -93,7 +93,7 @@ async fn a_closed_socket_is_an_error() {
     locally(async {
         let (ours, theirs) = UnixStream::pair().expect("pair");
         drop(theirs);
-        assert!(matches!(Qmp::new(ours).greet().await, Err(VmError::Closed(_))));
+        assert!(matches!(Qmp::new(ours).negotiate().await, Err(VmError::Closed(_))));
     })
     .await;
 }

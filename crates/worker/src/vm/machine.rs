@@ -1,76 +1,48 @@
-//! A QEMU whose guest waits for a job, or has one.
-
-use std::sync::Arc;
+//! A VM whose guest waits for a job, or has one, whatever its VMM.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use pe_proto::Digest;
 use pe_proto::serial::Signal;
-use serde_json::json;
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::images::Pack;
 use crate::limits::VMM_ANSWERS;
+use crate::vm::control::Control;
 use crate::vm::process::Vmm;
 use crate::vm::serial::Serial;
 use crate::vm::{Bell, Killed, Machine, VmError};
 
-use super::argv::fd_path;
-use super::qmp::{Command, Qmp};
-
 #[derive(Debug)]
-pub(super) struct QemuMachine {
+pub(super) struct Running<C: Control> {
     vmm: Vmm,
-    qmp: Qmp,
-    serial: Serial<UnixStream>,
+    control: C,
+    serial: Serial<C::Line>,
     /// Packs that are plugged in.
     packs: Vec<Digest>,
 }
 
-impl QemuMachine {
-    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial<UnixStream>, packs: &[Arc<Pack>]) -> Self {
-        let packs = packs.iter().map(|pack| pack.digest()).collect();
-        Self { vmm, qmp, serial, packs }
+impl<C: Control> Running<C> {
+    pub(super) fn new(vmm: Vmm, control: C, serial: Serial<C::Line>, packs: Vec<Digest>) -> Self {
+        Self { vmm, control, serial, packs }
     }
 
     /// A VMM that hung while it waited is found out here, while the job is still arriving, and
     /// not by the job's clock.
     async fn prepare(&mut self, pack: &Pack) -> Result<(), VmError> {
-        let alive = self.qmp.ask("query-status", json!({}));
-        match timeout(VMM_ANSWERS, alive).await {
-            Ok(status) => status?,
-            Err(_) => return Err(VmError::Late("query-status".to_owned())),
-        };
-        self.plug(pack).await
-    }
-
-    async fn plug(&mut self, pack: &Pack) -> Result<(), VmError> {
-        if self.packs.contains(&pack.digest()) {
-            return Ok(());
+        match timeout(VMM_ANSWERS, self.control.ping()).await {
+            Ok(alive) => alive?,
+            Err(_) => return Err(VmError::Late("whether it lives".to_owned())),
         }
-        let name = format!("late{}", self.packs.len());
-        // The VMM started without this descriptor; it says under which number it now knows it.
-        let given = self.qmp.hand_over(Command::new("add-fd", json!({})), pack.as_fd()).await?;
-        let number = given.get("fd").and_then(serde_json::Value::as_i64);
-        let number = number.and_then(|number| i32::try_from(number).ok());
-        let path = fd_path(number.ok_or(VmError::Garbled)?);
-        let backend = json!({
-            "qom-type": "memory-backend-file", "id": format!("m-{name}"),
-            "mem-path": path, "size": pack.bytes(), "share": true, "readonly": true,
-        });
-        let device = json!({
-            "driver": "virtio-pmem-pci", "id": format!("d-{name}"),
-            "memdev": format!("m-{name}"),
-        });
-        let commands = [Command::new("object-add", backend), Command::new("device_add", device)];
-        self.qmp.ask_all(&commands).await?;
-        self.packs.push(pack.digest());
+        if !self.packs.contains(&pack.digest()) {
+            self.control.plug(format!("late{}", self.packs.len()), pack).await?;
+            self.packs.push(pack.digest());
+        }
         Ok(())
     }
 }
 
-impl Machine for QemuMachine {
+impl<C: Control> Machine for Running<C> {
     fn pid(&self) -> u32 {
         self.vmm.pid()
     }

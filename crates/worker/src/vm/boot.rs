@@ -1,33 +1,15 @@
-//! A VM on its way up: from its process being there to its guest waiting for a job.
+//! A VM on its way up, whatever its VMM: from its process being there to its guest waiting.
 
 use std::time::Duration;
 
 use pe_proto::serial::Signal;
-use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::iofile::IoFile;
+use crate::vm::control::Control;
+use crate::vm::machine::Running;
 use crate::vm::process::Vmm;
 use crate::vm::serial::Serial;
-use crate::vm::{ReadyVm, StartError};
-
-use super::argv::Accel;
-use super::launch::{Launcher, Part, RamSource};
-use super::machine::QemuMachine;
-use super::qmp::Qmp;
-
-/// Boots a VM from the kernel up.
-pub(super) async fn boot(launcher: &Launcher, accel: Accel) -> Result<ReadyVm, StartError> {
-    let io =
-        IoFile::create().map_err(|source| StartError::Host { what: "make an io file", source })?;
-    let part = Part { io: &io, ram: RamSource::Anonymous, state: None };
-    let deadline = Deadline::after(accel.boot_within());
-    let (mut vm, _) = launcher.spawn(accel, part).await?;
-    vm.greet().await?;
-    vm.wait_ready(deadline).await?;
-    vm.look_around(deadline).await?;
-    Ok(ReadyVm::new(Box::new(vm.into_machine(launcher)), io))
-}
+use crate::vm::{StartError, VmError};
 
 /// When a start counts as failed.
 #[derive(Debug, Clone, Copy)]
@@ -44,33 +26,33 @@ impl Deadline {
 
 /// A VMM whose guest is not known to wait for a job. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct BootingVm {
+pub(super) struct BootingVm<C: Control> {
     vmm: Vmm,
-    pub(super) qmp: Qmp,
-    serial: Serial<UnixStream>,
+    pub(super) control: C,
+    serial: Serial<C::Line>,
 }
 
-impl BootingVm {
-    pub(super) fn new(vmm: Vmm, qmp: Qmp, serial: Serial<UnixStream>) -> Self {
-        Self { vmm, qmp, serial }
+impl<C: Control> BootingVm<C> {
+    pub(super) fn new(vmm: Vmm, control: C, serial: Serial<C::Line>) -> Self {
+        Self { vmm, control, serial }
     }
 
     pub(super) fn pid(&self) -> u32 {
         self.vmm.pid()
     }
 
-    /// Waits for the control socket. A VMM that refuses its command line says why.
+    /// Waits until the VMM can be controlled. One that refuses its command line says why.
     pub(super) async fn greet(&mut self) -> Result<(), StartError> {
         let exited = self.vmm.exited();
         let greeted = tokio::select! {
             biased;
             // Answered: it lives.
-            greeted = self.qmp.greet() => greeted,
+            greeted = self.control.greet() => greeted,
             // Gone before that.
             () = exited => return Err(self.gone()),
         };
         match greeted {
-            Err(crate::vm::VmError::Closed(_)) => {
+            Err(VmError::Closed(_)) => {
                 // The socket closes a moment before the process has ended.
                 self.vmm.exited().await;
                 Err(self.gone())
@@ -122,13 +104,14 @@ impl BootingVm {
         }
     }
 
-    /// Ends it.
+    /// Ends it and waits until it was reaped.
     pub(super) async fn kill(self) {
         self.vmm.kill().await;
     }
 
-    pub(super) fn into_machine(self, launcher: &Launcher) -> QemuMachine {
-        QemuMachine::new(self.vmm, self.qmp, self.serial, launcher.coldplug())
+    /// A VM that waits for its job, with these packs plugged in.
+    pub(super) fn into_running(self, packs: Vec<pe_proto::Digest>) -> Running<C> {
+        Running::new(self.vmm, self.control, self.serial, packs)
     }
 
     fn gone(&self) -> StartError {
