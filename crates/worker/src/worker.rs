@@ -22,8 +22,8 @@ use crate::images::{Images, ImagesError, Pack};
 use crate::jail::{Jail, Needs};
 use crate::job::JobTerms;
 use crate::limits::{
-    COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, START_BACKOFF_MAX, START_BACKOFF_MIN,
-    STARTING_MAX,
+    COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, SETTLE_DOWN, START_BACKOFF_MAX,
+    START_BACKOFF_MIN, STARTING_MAX,
 };
 use crate::link::{LbAddress, Link, LinkTerms, Token};
 use crate::metrics::{self, Metrics, MetricsError};
@@ -80,6 +80,7 @@ pub struct Foundation {
     pub(crate) zygote: Option<Zygote>,
     pub(crate) zygote_took: Duration,
     pub(crate) census: Census,
+    pub(crate) jail: Jail,
     pub(crate) kernel: String,
     pub(crate) qemu: String,
 }
@@ -119,7 +120,8 @@ impl Foundation {
                 kvm: accel == Accel::Kvm,
                 userfaultfd: false,
             };
-            let spawner = Spawner::start(census.clone(), &jail, needs).map_err(use_("the jail"))?;
+            let spawner =
+                Spawner::start(census.clone(), &jail, &needs).map_err(use_("the jail"))?;
             let assets = Assets::open(&config.vm_assets).map_err(use_("vm_assets"))?;
             Ok(Arc::new(Launcher::new(spawner, assets, terms)))
         };
@@ -156,7 +158,8 @@ impl Foundation {
             }
         };
         let zygote_took = began.elapsed();
-        Ok(Self { arch, images, launcher, accel, zygote, zygote_took, census, kernel, qemu })
+        jail.report().log();
+        Ok(Self { arch, images, launcher, accel, zygote, zygote_took, census, jail, kernel, qemu })
     }
 
     /// What can be run.
@@ -232,7 +235,8 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         () = signals.next() => return Ok(()),
         foundation = Foundation::lay(&config) => foundation?,
     };
-    let Foundation { arch, images, launcher, accel, zygote, census, kernel, qemu, .. } = foundation;
+    let Foundation { arch, images, launcher, accel, zygote, census, jail, kernel, qemu, .. } =
+        foundation;
     let backend: Arc<dyn Backend> = Arc::new(Qemu::new(launcher, accel, zygote));
     let hello = Hello {
         worker: config.name.clone().unwrap_or_else(host::name),
@@ -274,6 +278,9 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     stop.cancel();
     // Dropped tasks drop their VMs, and dropped VMs are dead ones.
     tasks.shutdown().await;
+    drop(handle);
+    // Dead ones are reaped elsewhere; with the last of them goes what they had.
+    let _ = tokio::task::spawn_blocking(move || jail.settle(SETTLE_DOWN)).await;
     ended
 }
 
