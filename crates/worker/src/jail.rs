@@ -242,8 +242,10 @@ impl Plan {
     }
 }
 
-/// What it takes to become somebody else without a way back, and nothing more.
-const STARTER_CAPABILITIES: [u32; 3] = [sys::CAP_SETGID, sys::CAP_SETUID, sys::CAP_SETPCAP];
+/// What it takes to become somebody else without a way back, and to end what nobody waits for
+/// any more.
+const STARTER_CAPABILITIES: [u32; 4] =
+    [sys::CAP_KILL, sys::CAP_SETGID, sys::CAP_SETUID, sys::CAP_SETPCAP];
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

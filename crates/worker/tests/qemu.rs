@@ -72,7 +72,9 @@ impl Rig {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), alone).await.expect("reaped");
+        if tokio::time::timeout(Duration::from_secs(5), alone).await.is_err() {
+            panic!("still there: {:?}, expected {pids:?}", self.census.pids());
+        }
     }
 
     async fn restore(&self) -> ReadyVm {

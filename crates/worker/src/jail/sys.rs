@@ -211,6 +211,7 @@ pub(crate) fn keep_capabilities(kept: &[u32]) -> io::Result<()> {
 }
 
 /// Numbers of capabilities (linux/capability.h).
+pub(crate) const CAP_KILL: u32 = 5;
 pub(crate) const CAP_SETGID: u32 = 6;
 pub(crate) const CAP_SETUID: u32 = 7;
 pub(crate) const CAP_SETPCAP: u32 = 8;

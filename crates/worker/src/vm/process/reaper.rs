@@ -103,8 +103,10 @@ impl Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         let Some((mut child, confinement)) = self.fallen.take() else { return };
-        // Fails if it was reaped already, and then there is nothing to do.
-        let _ = child.kill();
+        // Does nothing if it was reaped already.
+        if let Err(error) = child.kill() {
+            tracing::error!(pid = child.id(), %error, "vmm cannot be killed");
+        }
         let mut fallen =
             Fallen { child, _confinement: confinement, since: Instant::now(), late: false };
         // What has ended already is reaped here: whoever waited for that finds it gone. The rest
