@@ -12,6 +12,7 @@
 
 pub mod limits;
 
+pub mod canary;
 pub mod core;
 pub mod driver;
 
@@ -19,6 +20,7 @@ pub mod images;
 pub mod iofile;
 pub mod job;
 pub mod link;
+pub mod memory;
 pub mod vm;
 
 pub mod bench;

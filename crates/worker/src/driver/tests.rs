@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::vm::fake::FakeHost;
+use futures_util::FutureExt as _;
 use std::time::Duration;
 
 struct Rig {
@@ -14,11 +15,9 @@ struct Rig {
 fn rig(slots: u32) -> Rig {
     let host = FakeHost::polite();
     let terms = PoolTerms {
-        slots,
-        starting_max: 2,
-        restores_max: 3,
         backoff_min: Duration::from_millis(100),
         backoff_max: Duration::from_secs(5),
+        ..PoolTerms::of(slots, 0)
     };
     let metrics = Metrics::new().expect("metrics");
     let (driver, handle) = pool(terms, Arc::new(host.clone()), metrics);
