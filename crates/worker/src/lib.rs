@@ -12,6 +12,7 @@
 
 pub mod limits;
 
+pub mod canary;
 pub mod core;
 pub mod driver;
 
@@ -20,6 +21,7 @@ pub mod iofile;
 pub mod jail;
 pub mod job;
 pub mod link;
+pub mod memory;
 pub mod vm;
 
 pub mod bench;

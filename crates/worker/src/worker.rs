@@ -13,19 +13,19 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::Canary;
 use crate::config::Config;
+use crate::core::budget::{self, TooSmall};
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
-use crate::driver::{self, PoolError};
+use crate::driver::{self, Inputs, PoolError};
 use crate::host;
 use crate::images::{Images, ImagesError, Pack};
 use crate::jail::{Jail, Needs};
 use crate::job::JobTerms;
-use crate::limits::{
-    COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, SETTLE_DOWN, START_BACKOFF_MAX,
-    START_BACKOFF_MIN, STARTING_MAX,
-};
+use crate::limits::{COLDPLUG_MAX, DEADLINE_RESERVE, SETTLE_DOWN};
 use crate::link::{LbAddress, Link, LinkTerms, Token};
+use crate::memory::{self, Rooms};
 use crate::metrics::{self, Metrics, MetricsError};
 use crate::probe::{self, Circumstances, Memory};
 use crate::signals::Signals;
@@ -65,6 +65,9 @@ pub enum WorkerError {
     /// A defect of ours.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// Too many VMs for the memory there is.
+    #[error(transparent)]
+    Memory(#[from] TooSmall),
     /// Told twice to end.
     #[error("ended at once, as told")]
     Forced,
@@ -229,6 +232,10 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     let token = config.token_file.as_deref().map(Token::read).transpose();
     let token = token.map_err(|source| WorkerError::Host { what: "token_file", source })?;
     let metrics = Metrics::new()?;
+    // Both before anything is made of them.
+    let budget_mib = config.memory_budget_mib.unwrap_or_else(memory::available_mib);
+    let inputs =
+        Inputs::of(["vmlinuz", "initramfs.cpio"].map(|name| config.vm_assets.join(name)).to_vec());
     let foundation = tokio::select! {
         biased;
         // Nothing runs yet, so there is nothing to finish.
@@ -237,6 +244,12 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     };
     let Foundation { arch, images, launcher, accel, zygote, census, jail, kernel, qemu, .. } =
         foundation;
+    let memory_mib = config.memory_mib.unwrap_or(memory_mib(accel));
+    let needs = budget::Needs { slots: config.slots, standby: config.standby, memory_mib };
+    let plan = needs.within(budget_mib)?;
+    if !plan.fits_all(config.slots) {
+        tracing::warn!(budget_mib, "memory is too small for jobs in all slots at the same time");
+    }
     let backend: Arc<dyn Backend> = Arc::new(Qemu::new(launcher, accel, zygote));
     let hello = Hello {
         worker: config.name.clone().unwrap_or_else(host::name),
@@ -259,8 +272,13 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     );
     let grace = config.grace.unwrap_or(accel.grace());
     let clock = ClockTerms { grace, reserve: DEADLINE_RESERVE };
-    let terms = LinkTerms { lb, token, hello, jobs: JobTerms { images, arch, clock } };
-    let (pool, handle) = driver::pool(pool_terms(config.slots), backend, metrics.clone());
+    let jobs = Arc::new(JobTerms { images, arch, clock });
+    let rooms = Rooms::new(plan, metrics.clone());
+    let canary = Canary::new(Arc::clone(&jobs));
+    let terms = LinkTerms { lb, token, hello, jobs, rooms };
+    let pool_terms = PoolTerms::of(config.slots, config.standby);
+    let (pool, handle) = driver::pool(pool_terms, backend, metrics.clone());
+    let pool = pool.trying(Arc::new(canary)).watching(inputs);
     let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     if let Some(at) = config.metrics {
@@ -335,14 +353,4 @@ async fn supervise(
 async fn deadline(drain: &CancellationToken, within: Duration) {
     drain.cancelled().await;
     sleep(within).await;
-}
-
-fn pool_terms(slots: u32) -> PoolTerms {
-    PoolTerms {
-        slots,
-        starting_max: STARTING_MAX,
-        restores_max: RESTORES_MAX,
-        backoff_min: START_BACKOFF_MIN,
-        backoff_max: START_BACKOFF_MAX,
-    }
 }

@@ -9,6 +9,7 @@ use pe_proto::outcome::{Clock, Fault};
 use pe_proto::{Arch, JobLimits, Outcome};
 
 use super::*;
+use crate::core::budget::Plan;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::driver;
@@ -40,11 +41,9 @@ async fn rig(slots: u32, host: FakeHost) -> Rig {
     let lb = Lb::listen().await;
     let metrics = Metrics::new().expect("metrics");
     let pool = PoolTerms {
-        slots,
-        starting_max: 2,
-        restores_max: 3,
         backoff_min: Duration::from_millis(10),
         backoff_max: Duration::from_secs(1),
+        ..PoolTerms::of(slots, 0)
     };
     let (pool, handle) = driver::pool(pool, Arc::new(host.clone()), metrics.clone());
     tokio::task::spawn_local(pool.run(CancellationToken::new()));
@@ -61,11 +60,12 @@ async fn rig(slots: u32, host: FakeHost) -> Rig {
             labels: Vec::new(),
             images: vec![spec().image],
         },
-        jobs: JobTerms {
+        jobs: Arc::new(JobTerms {
             images: Arc::new(crate::images::tests::only(spec().image)),
             arch: Arch::X86_64,
             clock: ClockTerms { grace: GRACE, reserve: Duration::ZERO },
-        },
+        }),
+        rooms: Rooms::new(Plan { fixed_mib: 0, io_mib: 4096 }, metrics.clone()),
     };
     let drain = CancellationToken::new();
     let link = Link::new(terms, handle, metrics.clone(), drain.clone());
@@ -179,7 +179,7 @@ async fn a_cancelled_lease_kills_its_vm_and_sends_no_result() {
         // The next thing heard is the new VM, not a result.
         session.ready().await;
         assert_eq!(rig.host.starts().len(), 2);
-        assert!(rig.metrics.text().contains("pe_worker_jobs_cancelled_total 1"));
+        assert!(rig.metrics.text().contains("pe_worker_kills_total{clock=\"client\"} 1"));
     })
     .await;
 }
