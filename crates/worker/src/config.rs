@@ -31,6 +31,29 @@ pub enum AccelChoice {
     Tcg,
 }
 
+/// A risk that a public worker refuses to run with, unless it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Equal pages of different guests are merged.
+    Ksm,
+    /// Guests' memory may be written to a disk.
+    Swap,
+    /// Guests share physical cores.
+    Smt,
+}
+
+impl Risk {
+    /// As written in a config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ksm => "ksm",
+            Self::Swap => "swap",
+            Self::Smt => "smt",
+        }
+    }
+}
+
 /// Settings as written; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,6 +88,10 @@ pub struct RawConfig {
     pub coldplug: Option<Vec<String>>,
     /// User (and its group) that VMMs run as when the worker is root.
     pub vm_user: Option<String>,
+    /// Strangers' jobs run here: refuse to start on a host that is not fit for them.
+    pub public: Option<bool>,
+    /// Risks that a public worker runs with all the same.
+    pub accept: Option<Vec<Risk>>,
     /// What a guest may take beyond a job's wall clock.
     pub grace_ms: Option<u64>,
     /// How long jobs in flight may take to end once draining.
@@ -123,6 +150,8 @@ pub struct Config {
     pub(crate) labels: Vec<String>,
     pub(crate) coldplug: Option<Vec<String>>,
     pub(crate) vm_user: String,
+    pub(crate) public: bool,
+    pub(crate) accept: Vec<Risk>,
     pub(crate) grace: Option<Duration>,
     pub(crate) drain: Duration,
 }
@@ -189,6 +218,8 @@ impl RawConfig {
             labels: self.labels.or(below.labels),
             coldplug: self.coldplug.or(below.coldplug),
             vm_user: self.vm_user.or(below.vm_user),
+            public: self.public.or(below.public),
+            accept: self.accept.or(below.accept),
             grace_ms: self.grace_ms.or(below.grace_ms),
             drain_ms: self.drain_ms.or(below.drain_ms),
         }
@@ -231,6 +262,8 @@ impl RawConfig {
             labels: check_labels(self.labels.unwrap_or_default())?,
             coldplug: self.coldplug,
             vm_user: self.vm_user.unwrap_or_else(|| VM_USER.to_owned()),
+            public: self.public.unwrap_or(false),
+            accept: self.accept.unwrap_or_default(),
             grace: grace_ms.map(Duration::from_millis),
             drain: drain_ms.map_or(DRAIN, Duration::from_millis),
         })

@@ -28,6 +28,7 @@ use crate::limits::{
 use crate::metrics::Metrics;
 
 mod body;
+pub(crate) mod call;
 mod client;
 pub mod lease;
 mod session;

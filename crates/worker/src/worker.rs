@@ -21,8 +21,8 @@ use crate::host::{self, VmUser};
 use crate::images::{Images, ImagesError, Pack};
 use crate::job::JobTerms;
 use crate::limits::{
-    COLDPLUG_MAX, DEADLINE_RESERVE, RESTORES_MAX, START_BACKOFF_MAX, START_BACKOFF_MIN,
-    STARTING_MAX,
+    COLDPLUG_MAX, DEADLINE_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG, RESTORES_MAX,
+    START_BACKOFF_MAX, START_BACKOFF_MIN, STARTING_MAX,
 };
 use crate::link::{LbAddress, Link, LinkTerms, Token};
 use crate::metrics::{self, Metrics, MetricsError};
@@ -173,17 +173,21 @@ impl Foundation {
         self.zygote.is_some()
     }
 
+    /// Whether every instruction of a guest is emulated.
+    pub fn is_emulated(&self) -> bool {
+        self.accel == Accel::Tcg
+    }
+
     /// What makes VMs.
     pub fn into_backend(self) -> Qemu {
         Qemu::new(self.launcher, self.accel, self.zygote)
     }
 }
 
-/// Enough for a job of the default size, and no more where every page is emulated.
 fn memory_mib(accel: Accel) -> u64 {
     match accel {
-        Accel::Kvm => 1024,
-        Accel::Tcg => 512,
+        Accel::Kvm => MEMORY_MIB_KVM,
+        Accel::Tcg => MEMORY_MIB_TCG,
     }
 }
 
