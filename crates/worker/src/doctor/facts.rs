@@ -11,6 +11,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use pe_proto::Arch;
+
+use crate::host;
+
 mod cgroup;
 mod landlock;
 mod parse;
@@ -45,7 +49,7 @@ pub struct HostFacts {
     pub root: bool,
     /// `/dev/kvm`.
     pub kvm: Device,
-    /// The processor has `vmx` or `svm`; only x86 says so.
+    /// The processor has `vmx` or `svm`; others than x86 do not say, and are believed.
     pub virtualisation: bool,
     /// Control groups.
     pub cgroup: CgroupFacts,
@@ -91,6 +95,7 @@ impl HostFacts {
         Self {
             root: nix::unistd::geteuid().is_root(),
             kvm: device(Path::new("/dev/kvm")),
+            virtualisation: Arch::of_this_host().is_some_and(host::cpu_has_virtualisation),
             userfaultfd: device(Path::new("/dev/userfaultfd")),
             landlock: LandlockFacts::try_here(),
             clock_synchronised: super::sys::clock_is_synchronised(),

@@ -1,6 +1,7 @@
 //! What only trying tells, and the order in which everything is asked.
 //!
-//! Probes run at the same time, each within its own limit. They change nothing: a guest that
+//! Probes run at the same time, each within its own limit, but that packs are read only when
+//! nothing boots any more. They change nothing: a guest that
 //! boots is killed, packs and files are only read, the LB gets a hello and no ready request.
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::facts::HostFacts;
 use super::progress::Progress;
@@ -38,11 +40,13 @@ pub(super) async fn examine(config: &Config) -> Diagnosis {
     // First, because what a guest takes when it boots is not free any more.
     let facts = Arc::new(blocking(HostFacts::of_this_host).await);
     let mut entries = judge(&facts, &needs, began.elapsed());
+    // Reading packs takes processors and disks, and a guest has a deadline: one after the other.
+    let booted = CancellationToken::new();
     let probes = [
-        boot::probe(config, &facts, &needs),
+        boot::probe(config, &facts, &needs, booted.clone().drop_guard()),
         vmm::probe(config, &needs),
         guest_files::probe(config, facts.root),
-        images::probe(config, &needs, facts.root),
+        images::probe(config, &needs, facts.root, booted),
         lb::probe(config, &facts, &needs),
         metrics::probe(config),
     ];

@@ -53,6 +53,10 @@ pub(crate) async fn call(lb: LbAddress, token: Option<Token>, hello: Hello) -> C
         Err(error @ (LinkError::Dial(..) | LinkError::Late("dial"))) => {
             Called::Unreachable(crate::chain(&error))
         }
+        // What somebody else says in a page of his own is no help here.
+        Err(LinkError::Status { status, .. }) => {
+            Called::Odd(format!("hello is answered with {status}"))
+        }
         Err(error) => Called::Odd(crate::chain(&error)),
     }
 }

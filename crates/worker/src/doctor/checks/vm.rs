@@ -56,7 +56,12 @@ fn kvm_hint(facts: &HostFacts) -> (&'static str, &'static str) {
         (Device::Missing, true) => {
             ("there is no /dev/kvm", "modprobe kvm_intel || modprobe kvm_amd || modprobe kvm")
         }
-        (Device::Denied, _) => ("/dev/kvm is not ours to open", "usermod -aG kvm \"$USER\""),
+        (Device::Denied, true) => {
+            ("/dev/kvm is not ours to open", "usermod -aG kvm \"$USER\"   # then log in anew")
+        }
+        (Device::Denied, false) => {
+            ("/dev/kvm is not ours, and the processor names neither vmx nor svm", FIRMWARE)
+        }
         (Device::Missing, false) => {
             ("there is no /dev/kvm, and the processor names neither vmx nor svm", FIRMWARE)
         }

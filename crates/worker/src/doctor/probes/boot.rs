@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::DropGuard;
 
 use super::{DOCTOR_BOOT, Probe};
 use crate::config::Config;
@@ -41,15 +42,24 @@ pub enum BootFacts {
 }
 
 /// Asks whether a guest boots, and on what.
-pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>) -> Probe {
+pub(super) fn probe(
+    config: &Config,
+    facts: &Arc<HostFacts>,
+    needs: &Arc<Needs>,
+    done: DropGuard,
+) -> Probe {
     // A verdict from an earlier day is what is to be checked, not to be believed.
     let config = Config { state_dir: None, ..config.clone() };
     let (facts, needs) = (Arc::clone(facts), Arc::clone(needs));
     let ask = async move {
-        let found = boot(&config).await;
+        let found = timeout(DOCTOR_BOOT, boot(&config)).await;
+        let found = found.unwrap_or_else(|_| BootFacts::Fails {
+            reason: format!("no guest was ready within {} s", DOCTOR_BOOT.as_secs()),
+        });
+        drop(done);
         vec![checks::vm::boot(&found), checks::vm::kvm(&facts, &needs, &found)]
     };
-    Probe { checks: vec![&checks::BOOT, &checks::KVM], within: DOCTOR_BOOT, ask: ask.boxed() }
+    Probe { checks: vec![&checks::BOOT, &checks::KVM], within: DOCTOR_BOOT * 2, ask: ask.boxed() }
 }
 
 async fn boot(config: &Config) -> BootFacts {

@@ -11,8 +11,9 @@ use futures_util::FutureExt as _;
 use pe_proto::Arch;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use super::{DOCTOR_FILES, Probe, blocking};
+use super::{DOCTOR_BOOT, DOCTOR_FILES, Probe, blocking};
 use crate::config::Config;
 use crate::doctor::{Needs, checks};
 use crate::images::{Images, Pack};
@@ -43,7 +44,12 @@ pub enum ImageFacts {
 }
 
 /// Asks for the images.
-pub(super) fn probe(config: &Config, needs: &Arc<Needs>, root: bool) -> Probe {
+pub(super) fn probe(
+    config: &Config,
+    needs: &Arc<Needs>,
+    root: bool,
+    booted: CancellationToken,
+) -> Probe {
     let (dir, arch) = (config.images.clone(), needs.arch);
     let enough = Arc::new(AtomicBool::new(false));
     let late = Arc::clone(&enough);
@@ -52,6 +58,7 @@ pub(super) fn probe(config: &Config, needs: &Arc<Needs>, root: bool) -> Probe {
             let reason = "guests of this architecture are not known".to_owned();
             return vec![checks::service::images(&ImageFacts::None { reason })];
         };
+        booted.cancelled().await;
         let mut reading = std::pin::pin!(blocking(move || look(&dir, arch, root, &enough)));
         let found = tokio::select! {
             biased;
@@ -65,7 +72,11 @@ pub(super) fn probe(config: &Config, needs: &Arc<Needs>, root: bool) -> Probe {
         };
         vec![checks::service::images(&found)]
     };
-    Probe { checks: vec![&checks::IMAGES], within: DOCTOR_FILES * 2, ask: ask.boxed() }
+    Probe {
+        checks: vec![&checks::IMAGES],
+        within: DOCTOR_BOOT * 2 + DOCTOR_FILES * 2,
+        ask: ask.boxed(),
+    }
 }
 
 fn look(dir: &Path, arch: Arch, for_all: bool, enough: &AtomicBool) -> ImageFacts {

@@ -47,6 +47,7 @@ fn a_device_that_opens_is_no_kvm() {
     check_kvm(Device::Opens, true, "was not seen to run", "--accel kvm");
     check_kvm(Device::Missing, true, "there is no /dev/kvm", "modprobe kvm");
     check_kvm(Device::Missing, false, "there is no /dev/kvm", "firmware");
+    check_kvm(Device::Denied, false, "neither vmx nor svm", "firmware");
     check_kvm(Device::Denied, true, "not ours to open", "usermod -aG kvm");
 }
 
