@@ -43,6 +43,29 @@ pub enum PinChoice {
     Off,
 }
 
+/// A risk that a public worker refuses to run with, unless it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Equal pages of different guests are merged.
+    Ksm,
+    /// Guests' memory may be written to a disk.
+    Swap,
+    /// Guests share physical cores.
+    Smt,
+}
+
+impl Risk {
+    /// As written in a config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ksm => "ksm",
+            Self::Swap => "swap",
+            Self::Smt => "smt",
+        }
+    }
+}
+
 /// Settings as written; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -89,6 +112,10 @@ pub struct RawConfig {
     pub runtime_dir: Option<PathBuf>,
     /// Whether to refuse to start where VMMs cannot be fully confined.
     pub require_isolation: Option<bool>,
+    /// Strangers' jobs run here: refuse to start on a host that is not fit for them.
+    pub public: Option<bool>,
+    /// Risks that a public worker runs with all the same.
+    pub accept: Option<Vec<Risk>>,
     /// What a guest may take beyond a job's wall clock.
     pub grace_ms: Option<u64>,
     /// How long jobs in flight may take to end once draining.
@@ -153,6 +180,8 @@ pub struct Config {
     pub(crate) pin: PinChoice,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) require_isolation: bool,
+    pub(crate) public: bool,
+    pub(crate) accept: Vec<Risk>,
     pub(crate) grace: Option<Duration>,
     pub(crate) drain: Duration,
 }
@@ -225,6 +254,8 @@ impl RawConfig {
             pin: self.pin.or(below.pin),
             runtime_dir: self.runtime_dir.or(below.runtime_dir),
             require_isolation: self.require_isolation.or(below.require_isolation),
+            public: self.public.or(below.public),
+            accept: self.accept.or(below.accept),
             grace_ms: self.grace_ms.or(below.grace_ms),
             drain_ms: self.drain_ms.or(below.drain_ms),
         }
@@ -280,6 +311,8 @@ impl RawConfig {
             pin: self.pin.unwrap_or_default(),
             runtime_dir: self.runtime_dir,
             require_isolation: self.require_isolation.unwrap_or(false),
+            public: self.public.unwrap_or(false),
+            accept: self.accept.unwrap_or_default(),
             grace: grace_ms.map(Duration::from_millis),
             drain: drain_ms.map_or(DRAIN, Duration::from_millis),
         })

@@ -110,10 +110,24 @@ impl Images {
     /// # Errors
     /// There is no catalogue, or it is none.
     pub fn open(dir: &Path, arch: Arch, for_all: bool) -> Result<Self, ImagesError> {
+        let (images, left_out) = Self::survey(dir, arch, for_all)?;
+        for (image, reason) in left_out {
+            tracing::warn!(image, reason, "image left out");
+        }
+        Ok(images)
+    }
+
+    /// The same, with what was left out and why.
+    pub(crate) fn survey(
+        dir: &Path,
+        arch: Arch,
+        for_all: bool,
+    ) -> Result<(Self, Vec<(String, String)>), ImagesError> {
         let path = dir.join("catalogue.json");
         let catalogue = read_catalogue(&path)?;
         let mut images = Self::default();
         let mut uuids = HashSet::new();
+        let mut left_out = Vec::new();
         for image in &catalogue.images {
             for platform in image.platforms.iter().filter(|platform| platform.arch == arch) {
                 let stated = &platform.pack;
@@ -123,8 +137,8 @@ impl Images {
                     None => match open_pack(dir, stated, for_all, &mut uuids) {
                         Ok(pack) => images.add(pack),
                         Err(bad) => {
-                            tracing::warn!(image = image.name, pack = %stated.digest.hex(),
-                                reason = %bad, "image left out");
+                            let reason = format!("packs/{}.erofs: {bad}", stated.digest.hex());
+                            left_out.push((image.name.clone(), reason));
                             continue;
                         }
                     },
@@ -133,7 +147,7 @@ impl Images {
                 images.by_name.entry(image.name.clone()).or_insert(platform.digest);
             }
         }
-        Ok(images)
+        Ok((images, left_out))
     }
 
     /// The pack that holds an image.

@@ -27,6 +27,7 @@ pub mod vm;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 pub mod host;
 pub mod metrics;
 pub mod probe;

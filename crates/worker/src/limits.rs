@@ -179,6 +179,24 @@ pub const METRICS_CONNECTIONS_MAX: usize = 16;
 /// One scrape.
 pub const METRICS_REQUEST: Duration = Duration::from_secs(10);
 
+/// The doctor boots a guest: with KVM first, if it looks usable, then emulated, then restores it.
+pub const DOCTOR_BOOT: Duration = Duration::from_secs(120);
+/// The doctor reads every pack: some hundred megabytes a second, so this is a lot of images.
+pub const DOCTOR_FILES: Duration = Duration::from_secs(120);
+/// The doctor asks for a version, an address, an LB; dialling has [`DIAL`], and so has the answer.
+pub const DOCTOR_QUICK: Duration = Duration::from_secs(25);
+
+/// Guest memory unless a config says otherwise: enough for a job of the default size.
+pub const MEMORY_MIB_KVM: u64 = 1024;
+/// The same where every page is emulated.
+pub const MEMORY_MIB_TCG: u64 = 512;
+/// What is left to the worker and to the host.
+pub const MEMORY_MIB_RESERVE: u64 = 512;
+/// Descriptors of the worker for one VM: sockets, memory, io file, pidfd, pipes, results.
+pub const DESCRIPTORS_PER_VM: u64 = 16;
+/// The numbers kept for VMMs, the packs, the link, the log.
+pub const DESCRIPTORS_RESERVE: u64 = 512;
+
 /// Config and token files.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
 /// The catalogue: thousands of images.

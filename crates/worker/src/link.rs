@@ -30,6 +30,7 @@ use crate::memory::Rooms;
 use crate::metrics::{LinkState, Metrics};
 
 mod body;
+pub(crate) mod call;
 mod client;
 pub mod lease;
 mod session;

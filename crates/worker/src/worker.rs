@@ -23,7 +23,7 @@ use crate::host;
 use crate::images::{Images, ImagesError, Pack};
 use crate::jail::{Jail, Needs};
 use crate::job::JobTerms;
-use crate::limits::{COLDPLUG_MAX, DEADLINE_RESERVE, SETTLE_DOWN};
+use crate::limits::{COLDPLUG_MAX, DEADLINE_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG, SETTLE_DOWN};
 use crate::link::{LbAddress, Link, LinkTerms, Token};
 use crate::memory::{self, Rooms};
 use crate::metrics::{self, Metrics, MetricsError};
@@ -180,17 +180,21 @@ impl Foundation {
         self.zygote.is_some()
     }
 
+    /// Whether every instruction of a guest is emulated.
+    pub fn is_emulated(&self) -> bool {
+        self.accel == Accel::Tcg
+    }
+
     /// What makes VMs.
     pub fn into_backend(self) -> Qemu {
         Qemu::new(self.launcher, self.accel, self.zygote)
     }
 }
 
-/// Enough for a job of the default size, and no more where every page is emulated.
 fn memory_mib(accel: Accel) -> u64 {
     match accel {
-        Accel::Kvm => 1024,
-        Accel::Tcg => 512,
+        Accel::Kvm => MEMORY_MIB_KVM,
+        Accel::Tcg => MEMORY_MIB_TCG,
     }
 }
 

@@ -55,6 +55,15 @@ impl Shelf {
     }
 }
 
+/// A folder with two packs, neither of which has the bytes of its digest.
+pub(crate) fn two() -> tempfile::TempDir {
+    let mut shelf = Shelf::new();
+    shelf.pack("a", TWO_MIB, [1; 16], 0o644);
+    shelf.pack("b", TWO_MIB, [2; 16], 0o644);
+    assert_eq!(shelf.open().packs().len(), 2);
+    shelf.dir
+}
+
 const TWO_MIB: u64 = PMEM_ALIGN;
 
 #[test]
