@@ -31,6 +31,7 @@ Examples:
     pe-worker bench --vms 20 --images build/images --vm-assets build/vm/x86_64
 
 Signals: SIGTERM finishes what runs and exits; a second one, or SIGINT twice, exits at once.
+SIGHUP makes a new zygote of what kernel and initramfs are now.
 Exit status: 0 after a drain, 64 for a bad config or flag, 1 for anything else.";
 
 /// Other things to do.

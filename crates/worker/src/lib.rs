@@ -27,10 +27,12 @@ pub mod vm;
 pub mod bench;
 pub mod cli;
 pub mod config;
+mod drain;
 pub mod host;
 pub mod metrics;
 pub mod probe;
 pub mod signals;
+pub mod verify;
 pub mod worker;
 
 mod sys;
