@@ -41,7 +41,9 @@ Examples:
     pe-worker doctor --config worker.toml
 
 Signals: SIGTERM finishes what runs and exits; a second one, or SIGINT twice, exits at once.
-Exit status: 0 after a drain or a doctor without a fail, 64 for a bad config or flag, 1 for anything else.";
+SIGHUP makes a new zygote of what kernel and initramfs are now.
+Exit status: 0 after a drain or a doctor without a fail, 64 for a bad config or flag, 1 for
+anything else.";
 
 /// Other things to do.
 #[derive(Debug, Subcommand)]

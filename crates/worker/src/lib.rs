@@ -28,10 +28,12 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+mod drain;
 pub mod host;
 pub mod metrics;
 pub mod probe;
 pub mod signals;
+pub mod verify;
 pub mod worker;
 
 mod sys;

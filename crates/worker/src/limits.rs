@@ -131,6 +131,8 @@ pub const LINK_GOOD_AFTER: Duration = Duration::from_secs(30);
 pub const PING_EVERY: Duration = Duration::from_secs(15);
 /// No answer to a ping within this: the link is dead.
 pub const PING_ANSWER: Duration = Duration::from_secs(10);
+/// A connection that broke is known to be gone this soon after its streams have ended.
+pub const LINK_NEWS: Duration = Duration::from_millis(20);
 /// Beyond the LB's own poll time: then the link is taken for dead.
 pub const POLL_MARGIN: Duration = Duration::from_secs(10);
 /// Longest poll time a worker believes; middleboxes forget idle streams soon after.
@@ -201,6 +203,8 @@ pub const DESCRIPTORS_RESERVE: u64 = 512;
 pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
 /// The catalogue: thousands of images.
 pub const CATALOGUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Read of a pack at a time while it is verified.
+pub const VERIFY_PIECE_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(DEADLINE_RESERVE.as_millis() < GRACE_KVM.as_millis());
 const _: () = assert!(MEMORY_MIB_MIN < MEMORY_MIB_MAX);

@@ -7,6 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -44,6 +45,8 @@ fn own_cgroup_mib() -> Option<u64> {
 #[derive(Debug, Clone)]
 pub struct Rooms {
     io: Arc<Semaphore>,
+    /// MiB that rooms have. What the semaphore sets aside for who waits is nobody's yet.
+    held: Arc<AtomicU64>,
     plan: Plan,
     metrics: Metrics,
 }
@@ -59,7 +62,7 @@ impl Rooms {
     /// All of a plan's room, free.
     pub fn new(plan: Plan, metrics: Metrics) -> Self {
         let io = usize::try_from(plan.io_mib).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        let rooms = Self { io: Arc::new(Semaphore::new(io)), plan, metrics };
+        let rooms = Self { io: Arc::new(Semaphore::new(io)), held: Arc::default(), plan, metrics };
         rooms.metrics.memory_budget(plan.fixed_mib.saturating_add(plan.io_mib) * MIB);
         rooms.show();
         rooms
@@ -73,14 +76,14 @@ impl Rooms {
     pub async fn io_file(&self) -> Option<Room> {
         let pages = u32::try_from(IO_FILE_MIB).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.io).acquire_many_owned(pages).await.ok()?;
+        self.held.fetch_add(u64::from(pages), Ordering::Relaxed);
         self.show();
         Some(Room { permit, rooms: self.clone() })
     }
 
     fn show(&self) {
-        let free = u64::try_from(self.io.available_permits()).unwrap_or(u64::MAX);
-        let io = self.plan.io_mib.saturating_sub(free);
-        self.metrics.memory_used(self.plan.fixed_mib.saturating_add(io).saturating_mul(MIB));
+        let held = self.held.load(Ordering::Relaxed);
+        self.metrics.memory_used(self.plan.fixed_mib.saturating_add(held).saturating_mul(MIB));
     }
 }
 
@@ -90,14 +93,14 @@ impl Room {
         let keep = usize::try_from(bytes.div_ceil(MIB)).unwrap_or(usize::MAX);
         let spare = self.permit.num_permits().saturating_sub(keep);
         drop(self.permit.split(spare));
+        self.rooms.held.fetch_sub(u64::try_from(spare).unwrap_or(0), Ordering::Relaxed);
         self.rooms.show();
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        drop(self.permit.split(self.permit.num_permits()));
-        self.rooms.show();
+        self.shrink(0);
     }
 }
 

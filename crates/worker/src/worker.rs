@@ -10,7 +10,6 @@ use std::time::Duration;
 use pe_proto::Arch;
 use pe_proto::link::Hello;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::canary::Canary;
@@ -18,6 +17,7 @@ use crate::config::Config;
 use crate::core::budget::{self, TooSmall};
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
+use crate::drain::{Drain, Part};
 use crate::driver::{self, Inputs, PoolError};
 use crate::host;
 use crate::images::{Images, ImagesError, Pack};
@@ -29,6 +29,7 @@ use crate::memory::{self, Rooms};
 use crate::metrics::{self, Metrics, MetricsError};
 use crate::probe::{self, Circumstances, Memory};
 use crate::signals::Signals;
+use crate::verify::verify;
 use crate::vm::process::{Census, Spawner};
 use crate::vm::qemu::{Accel, Assets, Launcher, LauncherTerms, Qemu, Zygote};
 use crate::vm::{Backend, StartError};
@@ -243,7 +244,7 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     let foundation = tokio::select! {
         biased;
         // Nothing runs yet, so there is nothing to finish.
-        () = signals.next() => return Ok(()),
+        () = signals.end() => return Ok(()),
         foundation = Foundation::lay(&config) => foundation?,
     };
     let Foundation { arch, images, launcher, accel, zygote, census, jail, kernel, qemu, .. } =
@@ -276,6 +277,7 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     );
     let grace = config.grace.unwrap_or(accel.grace());
     let clock = ClockTerms { grace, reserve: DEADLINE_RESERVE };
+    let packs = Arc::clone(&images);
     let jobs = Arc::new(JobTerms { images, arch, clock });
     let rooms = Rooms::new(plan, metrics.clone());
     let canary = Canary::new(Arc::clone(&jobs));
@@ -289,6 +291,11 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         let serve = metrics::serve(at, metrics.clone(), census, stop.clone());
         tasks.spawn(async move { serve.await.map(|()| Part::Metrics).map_err(Into::into) });
     }
+    let verify = verify(packs, handle.clone(), metrics.clone(), stop.clone());
+    tasks.spawn(async move {
+        verify.await;
+        Ok(Part::Packs)
+    });
     let link = Link::new(terms, handle.clone(), metrics, drain.clone());
     tasks.spawn(async move {
         link.run().await;
@@ -296,7 +303,8 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     });
     let stopped = stop.clone();
     tasks.spawn(async move { Ok(pool.run(stopped).await.map(|()| Part::Pool)?) });
-    let ended = supervise(&mut tasks, &mut signals, &drain, &handle, config.drain).await;
+    let drain = Drain { token: drain, pool: handle, within: config.drain };
+    let ended = drain.supervise(&mut tasks, async || signals.next().await).await;
     stop.cancel();
     // Dropped tasks drop their VMs, and dropped VMs are dead ones.
     tasks.shutdown().await;
@@ -304,57 +312,4 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     // Dead ones are reaped elsewhere; with the last of them goes what they had.
     let _ = tokio::task::spawn_blocking(move || jail.settle(SETTLE_DOWN)).await;
     ended
-}
-
-/// A part of the worker that ended.
-#[derive(Debug)]
-enum Part {
-    Link,
-    Pool,
-    Metrics,
-}
-
-async fn supervise(
-    tasks: &mut JoinSet<Result<Part, WorkerError>>,
-    signals: &mut Signals,
-    drain: &CancellationToken,
-    pool: &driver::PoolHandle,
-    within: Duration,
-) -> Result<(), WorkerError> {
-    let mut deadline = std::pin::pin!(deadline(drain, within));
-    let (mut link_ended, mut pool_ended) = (false, false);
-    while !(link_ended && pool_ended) {
-        tokio::select! {
-            biased;
-            // Told to end: first in good order, then at once.
-            () = signals.next() => {
-                if drain.is_cancelled() {
-                    return Err(WorkerError::Forced);
-                }
-                tracing::info!(within_ms = within.as_millis(), "worker drains");
-                drain.cancel();
-                pool.drain();
-            }
-            // One part ended: the link when the last result was sent, the pool when the last VM
-            // is gone.
-            Some(part) = tasks.join_next() => match part.map_err(PoolError::Task)?? {
-                Part::Link => link_ended = true,
-                Part::Pool => pool_ended = true,
-                Part::Metrics => {}
-            },
-            // What still runs had its time.
-            () = &mut deadline => {
-                tracing::warn!("drain took too long; what runs is killed");
-                return Ok(());
-            }
-        }
-    }
-    tracing::info!("worker drained");
-    Ok(())
-}
-
-/// Resolves `within` after draining began.
-async fn deadline(drain: &CancellationToken, within: Duration) {
-    drain.cancelled().await;
-    sleep(within).await;
 }

@@ -55,7 +55,7 @@ impl Rig {
 
     async fn until(&self, series: &str) {
         while !self.metrics.text().contains(&format!("pe_worker_{series}\n")) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::body::LinkBody;
 use super::LinkError;
+use super::body::LinkBody;
 use crate::limits::{
     ANSWER_BYTES_MAX, CONFIG_FILE_BYTES_MAX, CONNECTION_WINDOW, DIAL, PING_ANSWER, PING_EVERY,
     STREAM_WINDOW,

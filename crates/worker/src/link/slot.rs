@@ -19,7 +19,7 @@ use super::{LinkError, Shared};
 use crate::driver::Offer;
 use crate::iofile::collect::ResultArchive;
 use crate::job::{self, Finished};
-use crate::limits::{DRAIN_WITHDRAW, POLL_AGAIN, POLL_EARLY, REFUSALS_MAX, UPLOAD};
+use crate::limits::{DRAIN_WITHDRAW, LINK_NEWS, POLL_AGAIN, POLL_EARLY, REFUSALS_MAX, UPLOAD};
 use crate::memory::Room;
 use crate::metrics::{JobSeen, Killer, Refusal};
 
@@ -168,7 +168,7 @@ async fn execute(
         match ran {
             Ok(finished) => finished,
             Err(lost) => {
-                shared.metrics.killed(killer(&lost, deadline));
+                shared.metrics.killed(killer(visit, &lost, deadline).await);
                 let lost = crate::chain(&lost);
                 tracing::info!(lost, "job given up");
                 return;
@@ -210,14 +210,19 @@ async fn execute(
     }
 }
 
-/// Who ended a job whose lease was lost. An LB whose clock ran out resets the lease as it does
-/// for a client that went away; only the time tells them apart.
-fn killer(lost: &LeaseLost, deadline: Instant) -> Killer {
+/// Who ended a job whose lease was lost; its VM is dead by now. An LB whose clock ran out resets
+/// the lease as it does for a client that went away: only the time tells them apart. A connection
+/// that breaks ends its streams a moment before it is known to be gone.
+async fn killer(visit: &Visit, lost: &LeaseLost, deadline: Instant) -> Killer {
+    let ended = Instant::now();
     match lost {
-        LeaseLost::Cancelled if Instant::now() >= deadline => Killer::Lb,
-        LeaseLost::Cancelled => Killer::Client,
         LeaseLost::Link => Killer::Link,
         LeaseLost::Slow | LeaseLost::Head(_) => Killer::Worker,
+        LeaseLost::Cancelled => match timeout(LINK_NEWS, visit.dead.cancelled()).await {
+            Ok(()) => Killer::Link,
+            Err(_) if ended >= deadline => Killer::Lb,
+            Err(_) => Killer::Client,
+        },
     }
 }
 

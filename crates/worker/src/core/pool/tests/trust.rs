@@ -120,12 +120,18 @@ fn changed_inputs_make_a_zygote_beside_the_old_one_and_replace_its_vms_a_few_at_
         assert!(pool.count(Slot::Starting) + pool.count(Slot::Ending) <= 2);
         let mut next = Vec::new();
         for decision in decisions {
-            next.extend(match decision {
-                Decision::Start(slot, _) => on(&mut pool, Event::Started(slot)),
-                Decision::Discard(slot) => on(&mut pool, Event::Gone(slot)),
-                Decision::Recall(slot) => on(&mut pool, Event::GivenBack(slot)),
-                other => panic!("{other:?}"),
-            });
+            let event = match decision {
+                Decision::Start(slot, _) => Some(Event::Started(slot)),
+                Decision::Discard(slot) => Some(Event::Gone(slot)),
+                Decision::Recall(slot) => Some(Event::GivenBack(slot)),
+                Decision::Offer(_)
+                | Decision::Try(..)
+                | Decision::Rebuild
+                | Decision::Quarantine(_)
+                | Decision::Release(_)
+                | Decision::Drained => None,
+            };
+            next.extend(on(&mut pool, event.expect("nothing else is to be done")));
         }
         decisions = next;
     }
