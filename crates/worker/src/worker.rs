@@ -308,7 +308,7 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     stop.cancel();
     // Dropped tasks drop their VMs, and dropped VMs are dead ones.
     tasks.shutdown().await;
-    drop(handle);
+    drop(drain);
     // Dead ones are reaped elsewhere; with the last of them goes what they had.
     let _ = tokio::task::spawn_blocking(move || jail.settle(SETTLE_DOWN)).await;
     ended
