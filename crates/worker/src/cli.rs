@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{AccelChoice, PinChoice, RawConfig, RestoreChoice, VmmChoice};
+use crate::config::{AccelChoice, PinChoice, RawConfig, RestoreChoice, Risk, VmmChoice};
 
 /// Runs jobs in throw-away virtual machines for a load balancer.
 #[derive(Debug, Parser)]
@@ -19,6 +19,13 @@ pub struct Cli {
     pub flags: Flags,
 }
 
+impl Cli {
+    /// Whether it is the doctor's report that is wanted, and not a log.
+    pub fn is_doctor(&self) -> bool {
+        matches!(self.command, Some(Command::Doctor(_)))
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   Serve the load balancer on this machine, with what `make` has built:
@@ -30,14 +37,39 @@ Examples:
   Measure how fast virtual machines become ready here:
     pe-worker bench --vms 20 --images build/images --vm-assets build/vm/x86_64
 
+  Find out what this host lacks, and how to mend it:
+    pe-worker doctor --config worker.toml
+
 Signals: SIGTERM finishes what runs and exits; a second one, or SIGINT twice, exits at once.
-Exit status: 0 after a drain, 64 for a bad config or flag, 1 for anything else.";
+SIGHUP makes a new zygote of what kernel and initramfs are now.
+Exit status: 0 after a drain or a doctor without a fail, 64 for a bad config or flag, 1 for
+anything else.";
 
 /// Other things to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Measure boot against each kind of restore and print a table.
     Bench(BenchFlags),
+    /// Examine this host: every precondition, what was found, and the command that mends it.
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorFlags),
+}
+
+const DOCTOR: &str = "\
+Boots a real guest, reads every pack and calls the load balancer, all without consequences.
+docs/doctor.md explains each check.
+
+Exit status: 0 if all pass or warn, 1 if one fails, 64 for a bad config or flag.";
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorFlags {
+    /// Print JSON (docs/doctor.md) instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// As for serving.
+    #[command(flatten)]
+    pub flags: Flags,
 }
 
 /// Flags of `bench`.
@@ -79,6 +111,14 @@ pub struct Flags {
     /// Virtual machines at a time [default: cores less one, at least one].
     #[arg(long, value_name = "N")]
     pub slots: Option<u32>,
+    /// Virtual machines kept ready beyond those, so that the next job need not wait for one
+    /// [default: 0].
+    #[arg(long, value_name = "N")]
+    pub standby: Option<u32>,
+    /// Memory that all virtual machines, jobs and results may take together [default: what is
+    /// available, less a reserve].
+    #[arg(long, value_name = "MIB")]
+    pub memory_budget_mib: Option<u64>,
     /// Memory of a virtual machine [default: 512 emulated, 1024 with KVM].
     #[arg(long, value_name = "MIB")]
     pub memory_mib: Option<u64>,
@@ -125,9 +165,16 @@ pub struct Flags {
     /// Refuse to start where virtual machines cannot be fully confined.
     #[arg(long)]
     pub require_isolation: bool,
-    /// How much to log: error, warn, info, debug or trace, or per-module directives.
-    #[arg(long, default_value = "info", value_name = "LEVEL")]
-    pub log: String,
+    /// Strangers' jobs run here: refuse to start if KSM or swap is on, or SMT without pinning.
+    #[arg(long)]
+    pub public: bool,
+    /// Start a public worker with this risk all the same; may be repeated.
+    #[arg(long, value_enum, value_name = "RISK")]
+    pub accept: Vec<Risk>,
+    /// How much to log: error, warn, info, debug or trace, or per-module directives [default:
+    /// info; for doctor, nothing].
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
     /// Log JSON, one object a line.
     #[arg(long)]
     pub log_json: bool,
@@ -142,6 +189,8 @@ impl Flags {
             vm_assets: self.vm_assets.clone(),
             name: self.name.clone(),
             slots: self.slots,
+            standby: self.standby,
+            memory_budget_mib: self.memory_budget_mib,
             memory_mib: self.memory_mib,
             token_file: self.token_file.clone(),
             accel: self.accel,
@@ -156,6 +205,8 @@ impl Flags {
             pin: self.pin,
             runtime_dir: self.runtime_dir.clone(),
             require_isolation: self.require_isolation.then_some(true),
+            public: self.public.then_some(true),
+            accept: (!self.accept.is_empty()).then(|| self.accept.clone()),
             ..RawConfig::default()
         }
     }

@@ -73,6 +73,29 @@ pub enum RestoreChoice {
     Boot,
 }
 
+/// A risk that a public worker refuses to run with, unless it is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Equal pages of different guests are merged.
+    Ksm,
+    /// Guests' memory may be written to a disk.
+    Swap,
+    /// Guests share physical cores.
+    Smt,
+}
+
+impl Risk {
+    /// As written in a config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ksm => "ksm",
+            Self::Swap => "swap",
+            Self::Smt => "smt",
+        }
+    }
+}
+
 /// Settings as written; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -89,6 +112,10 @@ pub struct RawConfig {
     pub slots: Option<u32>,
     /// Cores left alone when `slots` is not set.
     pub spare_cores: Option<u32>,
+    /// VMs kept ready beyond `slots`.
+    pub standby: Option<u32>,
+    /// Memory for all VMs, io files and results that wait.
+    pub memory_budget_mib: Option<u64>,
     /// Guest memory.
     pub memory_mib: Option<u64>,
     /// File with the token.
@@ -123,6 +150,10 @@ pub struct RawConfig {
     pub require_isolation: Option<bool>,
     /// How long a guest may take to boot.
     pub boot_ms: Option<u64>,
+    /// Strangers' jobs run here: refuse to start on a host that is not fit for them.
+    pub public: Option<bool>,
+    /// Risks that a public worker runs with all the same.
+    pub accept: Option<Vec<Risk>>,
     /// What a guest may take beyond a job's wall clock.
     pub grace_ms: Option<u64>,
     /// How long jobs in flight may take to end once draining.
@@ -172,6 +203,8 @@ pub struct Config {
     pub(crate) vm_assets: PathBuf,
     pub(crate) name: Option<String>,
     pub(crate) slots: u32,
+    pub(crate) standby: u32,
+    pub(crate) memory_budget_mib: Option<u64>,
     pub(crate) memory_mib: Option<u64>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) accel: AccelChoice,
@@ -189,6 +222,8 @@ pub struct Config {
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) require_isolation: bool,
     pub(crate) boot: Option<Duration>,
+    pub(crate) public: bool,
+    pub(crate) accept: Vec<Risk>,
     pub(crate) grace: Option<Duration>,
     pub(crate) drain: Duration,
 }
@@ -246,6 +281,8 @@ impl RawConfig {
             name: self.name.or(below.name),
             slots: self.slots.or(below.slots),
             spare_cores: self.spare_cores.or(below.spare_cores),
+            standby: self.standby.or(below.standby),
+            memory_budget_mib: self.memory_budget_mib.or(below.memory_budget_mib),
             memory_mib: self.memory_mib.or(below.memory_mib),
             token_file: self.token_file.or(below.token_file),
             accel: self.accel.or(below.accel),
@@ -263,6 +300,8 @@ impl RawConfig {
             runtime_dir: self.runtime_dir.or(below.runtime_dir),
             require_isolation: self.require_isolation.or(below.require_isolation),
             boot_ms: self.boot_ms.or(below.boot_ms),
+            public: self.public.or(below.public),
+            accept: self.accept.or(below.accept),
             grace_ms: self.grace_ms.or(below.grace_ms),
             drain_ms: self.drain_ms.or(below.drain_ms),
         }
@@ -278,6 +317,11 @@ impl RawConfig {
         };
         let slots = self.slots.unwrap_or(default_slots.min(SLOTS_MAX));
         bounded("slots", u64::from(slots), 1, u64::from(SLOTS_MAX))?;
+        let standby = self.standby.unwrap_or(STANDBY);
+        bounded("standby", u64::from(standby), 0, u64::from(slots))?;
+        if let Some(mib) = self.memory_budget_mib {
+            bounded("memory_budget_mib", mib, MEMORY_MIB_MIN, u64::from(u32::MAX))?;
+        }
         if let Some(mib) = self.memory_mib {
             bounded("memory_mib", mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)?;
         }
@@ -306,6 +350,8 @@ impl RawConfig {
             vm_assets: self.vm_assets.ok_or_else(|| missing("vm_assets", "a directory"))?,
             name: self.name,
             slots,
+            standby,
+            memory_budget_mib: self.memory_budget_mib,
             memory_mib: self.memory_mib,
             token_file: self.token_file,
             accel: self.accel.unwrap_or_default(),
@@ -323,6 +369,8 @@ impl RawConfig {
             runtime_dir: self.runtime_dir,
             require_isolation: self.require_isolation.unwrap_or(false),
             boot: boot_ms.map(Duration::from_millis),
+            public: self.public.unwrap_or(false),
+            accept: self.accept.unwrap_or_default(),
             grace: grace_ms.map(Duration::from_millis),
             drain: drain_ms.map_or(DRAIN, Duration::from_millis),
         })
@@ -331,6 +379,11 @@ impl RawConfig {
 
 /// For the worker itself, the link and the host.
 const SPARE_CORES: u32 = 1;
+
+/// A VM on standby hides how long the next one takes to be restored, and costs the memory of a
+/// whole VM for it. A restore takes as long as killing and checking do, so this pays only where
+/// jobs are as short and the host has memory to spare (`docs/performance.md`).
+const STANDBY: u32 = 0;
 
 /// It owns nothing, on every distribution.
 const VM_USER: &str = "nobody";

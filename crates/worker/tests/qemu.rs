@@ -2,7 +2,6 @@
 
 use pe_worker::config::{AccelChoice, Config, RawConfig, VmmChoice};
 use pe_worker::core::pool::How;
-use pe_worker::vm::Backend as _;
 use pe_worker::worker::Foundation;
 
 mod support {

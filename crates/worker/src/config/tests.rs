@@ -61,3 +61,24 @@ fn the_sample_in_the_documentation_is_a_config() {
     let config = load(sample, RawConfig::default()).expect("good");
     assert_eq!(config.slots, 4);
 }
+
+#[test]
+fn configs_in_the_documentation_are_configs() {
+    let pages =
+        [include_str!("../../../../deploy/README.md"), include_str!("../../../../docs/doctor.md")];
+    for page in pages {
+        let samples: Vec<&str> =
+            page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!samples.is_empty());
+        for sample in samples {
+            assert!(load(sample, dirs()).expect("good").public);
+        }
+    }
+}
+
+#[test]
+fn risks_are_accepted_by_name() {
+    let config = load("public = true\naccept = [\"smt\", \"swap\"]", dirs()).expect("good");
+    assert_eq!(config.accept, [Risk::Smt, Risk::Swap]);
+    check_refused("accept = [\"everything\"]", &["accept", "ksm"]);
+}

@@ -81,17 +81,63 @@ impl Report {
         self.missing().into_iter().map(|(name, _)| name).filter(|it| !fair.contains(it)).collect()
     }
 
-    /// One line for what holds, one for each thing that does not.
+    /// One line for what holds, one for each reason why something does not.
     pub fn log(&self) {
-        let held: Vec<&str> = self
-            .measures()
-            .iter()
-            .filter(|(_, hold)| hold.is_held())
-            .map(|(name, _)| *name)
-            .collect();
+        let held = self.measures().into_iter().filter(|(_, hold)| hold.is_held());
+        let held: Vec<&str> = held.map(|(name, _)| name).collect();
         tracing::info!(held = held.join(" "), "isolation of vmms");
-        for (what, reason) in self.missing() {
-            tracing::warn!(what, reason, "isolation is incomplete");
+        for (reason, what) in self.by_reason() {
+            tracing::warn!(missing = what.join(" "), reason, "isolation is incomplete");
         }
+    }
+
+    fn by_reason(&self) -> Vec<(&str, Vec<&'static str>)> {
+        let mut reasons: Vec<(&str, Vec<&'static str>)> = Vec::new();
+        for (name, reason) in self.missing() {
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, names)) => names.push(name),
+                None => reasons.push((reason, vec![name])),
+            }
+        }
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let gone = Hold::Missing("no cgroup v2".to_owned());
+        Report {
+            namespaces: Hold::Held,
+            landlock: Hold::Held,
+            cgroup_memory: gone.clone(),
+            cgroup_pids: gone.clone(),
+            cgroup_cpu: gone,
+            own_uids: Hold::Held,
+            pinning: Hold::Missing("few cores".to_owned()),
+            seccomp: Hold::Held,
+        }
+    }
+
+    #[test]
+    fn each_reason_is_said_once() {
+        let cgroup = vec!["cgroup_memory", "cgroup_pids", "cgroup_cpu"];
+        let expected = [("no cgroup v2", cgroup), ("few cores", vec!["pinning"])];
+        assert_eq!(report().by_reason(), expected);
+    }
+
+    #[test]
+    fn fairness_is_not_required() {
+        assert_eq!(report().lacks(), ["cgroup_memory", "cgroup_pids"]);
+    }
+
+    #[test]
+    fn doctor_and_scripts_read_it_as_json() {
+        let json = serde_json::to_value(report()).expect("json");
+        assert_eq!(json["namespaces"], serde_json::json!({"state": "held"}));
+        let missing = serde_json::json!({"state": "missing", "reason": "few cores"});
+        assert_eq!(json["pinning"], missing);
     }
 }

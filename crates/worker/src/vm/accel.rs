@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{BOOT_KVM, BOOT_TCG, GRACE_KVM, GRACE_TCG};
+use crate::limits::{BOOT_KVM, BOOT_TCG, GRACE_KVM, GRACE_TCG, MEMORY_MIB_KVM, MEMORY_MIB_TCG};
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,12 +38,11 @@ impl Accel {
         }
     }
 
-    /// Guest memory if the config does not say: enough for a job of the default size, and no more
-    /// where every page is emulated.
+    /// Guest memory if the config does not say.
     pub fn memory_mib(self) -> u64 {
         match self {
-            Self::Kvm => 1024,
-            Self::Tcg => 512,
+            Self::Kvm => MEMORY_MIB_KVM,
+            Self::Tcg => MEMORY_MIB_TCG,
         }
     }
 }

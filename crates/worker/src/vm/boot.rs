@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pe_proto::Digest;
 use pe_proto::serial::Signal;
 use tokio::time::{Instant, timeout_at};
 
@@ -110,8 +111,8 @@ impl<C: Control> BootingVm<C> {
     }
 
     /// A VM that waits for its job, with these packs plugged in.
-    pub(super) fn into_running(self, packs: Vec<pe_proto::Digest>) -> Running<C> {
-        Running::new(self.vmm, self.control, self.serial, packs)
+    pub(super) fn into_running(self, packs: Vec<Digest>, answers: Duration) -> Running<C> {
+        Running::new(self.vmm, self.control, self.serial, packs, answers)
     }
 
     fn gone(&self) -> StartError {

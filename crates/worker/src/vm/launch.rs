@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::images::Pack;
 use crate::iofile::IoFile;
 use crate::jail::{Confinement, Jail};
+use crate::limits::{RESTORE, VMM_ANSWERS};
 use crate::vm::boot::BootingVm;
 use crate::vm::control::Control;
 use crate::vm::process::{Spawner, child_fd};
@@ -27,6 +28,8 @@ pub struct LauncherTerms {
     pub memory_mib: u64,
     /// How long a boot may take.
     pub boot_within: Duration,
+    /// What a host is granted that was said to be slow: no limit of a start is below it.
+    pub patience: Duration,
     /// What confines VMMs.
     pub jail: Jail,
     /// Starts VMMs, in the jail.
@@ -46,7 +49,14 @@ impl LauncherTerms {
     /// A VM whose guest waits, with the packs of every VM in it.
     pub(super) fn ready<C: Control>(&self, vm: BootingVm<C>, io: IoFile) -> ReadyVm {
         let packs = self.coldplug.iter().map(|pack| pack.digest()).collect();
-        ReadyVm::new(Box::new(vm.into_running(packs)), io)
+        // Where booting takes minutes, an answer may take seconds.
+        let answers = VMM_ANSWERS.max(self.patience / ANSWERS_PER_BOOT);
+        ReadyVm::new(Box::new(vm.into_running(packs, answers)), io)
+    }
+
+    /// How long a restore may take.
+    pub(super) fn restore_within(&self) -> Duration {
+        RESTORE.max(self.patience)
     }
 
     /// A VM's share of the host.
@@ -55,6 +65,9 @@ impl LauncherTerms {
         confinement.map_err(|source| StartError::Host { what: "confine the vmm", source })
     }
 }
+
+/// How much sooner than a booted guest a VMM is expected to answer.
+const ANSWERS_PER_BOOT: u32 = 40;
 
 /// Kernel and initramfs, open for reading.
 #[derive(Debug)]

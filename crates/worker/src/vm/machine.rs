@@ -1,5 +1,7 @@
 //! A VM whose guest waits for a job, or has one, whatever its VMM.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use pe_proto::Digest;
@@ -7,7 +9,6 @@ use pe_proto::serial::Signal;
 use tokio::time::timeout;
 
 use crate::images::Pack;
-use crate::limits::VMM_ANSWERS;
 use crate::vm::control::Control;
 use crate::vm::process::Vmm;
 use crate::vm::serial::Serial;
@@ -20,17 +21,25 @@ pub(super) struct Running<C: Control> {
     serial: Serial<C::Line>,
     /// Packs that are plugged in.
     packs: Vec<Digest>,
+    /// When a VMM that was asked whether it lives counts as hung.
+    answers: Duration,
 }
 
 impl<C: Control> Running<C> {
-    pub(super) fn new(vmm: Vmm, control: C, serial: Serial<C::Line>, packs: Vec<Digest>) -> Self {
-        Self { vmm, control, serial, packs }
+    pub(super) fn new(
+        vmm: Vmm,
+        control: C,
+        serial: Serial<C::Line>,
+        packs: Vec<Digest>,
+        answers: Duration,
+    ) -> Self {
+        Self { vmm, control, serial, packs, answers }
     }
 
     /// A VMM that hung while it waited is found out here, while the job is still arriving, and
     /// not by the job's clock.
     async fn prepare(&mut self, pack: &Pack) -> Result<(), VmError> {
-        match timeout(VMM_ANSWERS, self.control.ping()).await {
+        match timeout(self.answers, self.control.ping()).await {
             Ok(alive) => alive?,
             Err(_) => return Err(VmError::Late("whether it lives".to_owned())),
         }

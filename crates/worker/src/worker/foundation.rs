@@ -245,6 +245,7 @@ impl Site {
         programs: Programs,
         trials: Vec<Trial>,
     ) -> Foundation {
+        self.jail.report().log();
         Foundation { site: self, programs, candidate, backend: backend.into(), trials }
     }
 
@@ -284,19 +285,23 @@ impl Site {
         let host = |what| move |source| StartError::Host { what, source };
         let canonical =
             |dir: &std::path::Path| dir.canonicalize().map_err(host("find a directory"));
+        // Packs may be on another disk than the catalogue.
+        let dirs = [&config.images, &config.images.join("packs"), &config.vm_assets];
+        let dirs: Result<Vec<_>, StartError> = dirs.map(|dir| canonical(dir)).into_iter().collect();
         let needs = Needs {
             program: program.clone(),
-            dirs: vec![canonical(&config.images)?, canonical(&config.vm_assets)?],
+            dirs: dirs?,
             kvm: candidate.accel() == Accel::Kvm,
             userfaultfd: candidate == Candidate::CloudHypervisor,
         };
-        let spawner = Spawner::start(self.census.clone(), &self.jail, needs);
+        let spawner = Spawner::start(self.census.clone(), &self.jail, &needs);
         let (coldplug, hotplug_bytes) = coldplug(config, &self.images);
         Ok(LauncherTerms {
             program: program.clone().into_os_string(),
             assets: config.vm_assets.clone(),
             memory_mib: config.memory_mib.unwrap_or(candidate.accel().memory_mib()),
             boot_within: config.boot.unwrap_or(candidate.accel().boot_within()),
+            patience: config.boot.unwrap_or_default(),
             jail: self.jail.clone(),
             spawner: spawner.map_err(host("enter the jail"))?,
             coldplug,

@@ -3,6 +3,7 @@
 //! Needs what `make` builds: the guests' kernel and initramfs, and the busybox image. They are
 //! looked for in `$PE_BUILD_DIR`, else in the workspace's `build`.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,19 @@ pub(crate) async fn rig(coldplug: &[&str], settings: RawConfig) -> Rig {
 }
 
 impl Rig {
+    /// Waits until no VMM lives but these.
+    pub(crate) async fn until_alone(&self, pids: &[u32]) {
+        let pids: HashSet<u32> = pids.iter().copied().collect();
+        let alone = async {
+            while self.census.pids() != pids {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(5), alone).await.is_err() {
+            panic!("still there: {:?}, expected {pids:?}", self.census.pids());
+        }
+    }
+
     pub(crate) async fn restore(&self) -> ReadyVm {
         self.backend.start(How::Restore).await.expect("ready")
     }

@@ -32,6 +32,8 @@ use crate::vm::pty::Line;
 #[derive(Debug)]
 pub(super) struct Api {
     requests: SendRequest<Full<Bytes>>,
+    /// No limit is below it.
+    patience: Duration,
     /// What reads and writes the socket; it ends with this value.
     _connection: JoinSet<()>,
 }
@@ -53,7 +55,7 @@ pub(super) fn pair() -> io::Result<(StdUnixStream, OwnedFd)> {
 
 impl Api {
     /// Speaks on a connection. Nothing is sent yet.
-    pub(super) async fn over(stream: StdUnixStream) -> io::Result<Self> {
+    pub(super) async fn over(stream: StdUnixStream, patience: Duration) -> io::Result<Self> {
         let stream = TokioIo::new(UnixStream::from_std(stream)?);
         let handshake = http1::Builder::new().max_buf_size(READ_BYTES).handshake(stream);
         let (requests, connection) = handshake.await.map_err(io::Error::other)?;
@@ -62,7 +64,7 @@ impl Api {
             // How it ends, the call under way learns.
             let _ = connection.await;
         });
-        Ok(Self { requests, _connection: task })
+        Ok(Self { requests, patience, _connection: task })
     }
 
     /// Stops the guest.
@@ -88,7 +90,7 @@ impl Api {
         argument: Option<Value>,
         within: Duration,
     ) -> Result<(), VmError> {
-        match timeout(within, self.ask(method, name, argument)).await {
+        match timeout(within.max(self.patience), self.ask(method, name, argument)).await {
             Ok(answered) => answered,
             Err(_) => Err(VmError::Late(name.to_owned())),
         }

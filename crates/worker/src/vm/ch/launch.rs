@@ -81,7 +81,7 @@ impl Launcher {
             terminal: Some(terminal),
             confinement,
         };
-        let api = Api::over(stream).await.map_err(no_socket)?;
+        let api = Api::over(stream, self.terms.patience).await.map_err(no_socket)?;
         let vmm = self.terms.spawner.spawn(order).await;
         let vmm = vmm.map_err(|source| StartError::Host { what: "start the vmm", source })?;
         tracing::debug!(pid = vmm.pid(), restore = self.restore.as_str(), "vmm started");

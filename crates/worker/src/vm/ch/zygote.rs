@@ -17,7 +17,7 @@ use nix::unistd::{Whence, lseek64};
 
 use crate::iofile::{IoFile, memfd, seal};
 use crate::jail::ZygoteDir;
-use crate::limits::{RESTORE, SAVED_CONFIG_BYTES_MAX, SETTLE};
+use crate::limits::{SAVED_CONFIG_BYTES_MAX, SETTLE};
 use crate::vm::boot::{BootingVm, Deadline};
 use crate::vm::launch::{Assets, no_memory};
 use crate::vm::maker::NoZygote;
@@ -96,7 +96,7 @@ impl Zygote {
 
     /// A ready VM like the zygote was, with an io file of its own.
     pub(super) async fn restore(&self, launcher: &Launcher) -> Result<ReadyVm, StartError> {
-        let deadline = Deadline::after(RESTORE);
+        let deadline = Deadline::after(launcher.terms.restore_within());
         let io = IoFile::create().map_err(no_memory)?;
         let memory: Option<BorrowedFd<'_>> = self.memory.as_ref().map(|file| file.as_fd());
         let start = Start::Saved(self.dir.path(), memory);

@@ -12,7 +12,7 @@ use nix::fcntl::SealFlag;
 use serde_json::json;
 
 use crate::iofile::{IoFile, memfd, seal};
-use crate::limits::{RESTORE, SETTLE};
+use crate::limits::SETTLE;
 use crate::vm::boot::{BootingVm, Deadline};
 use crate::vm::launch::{Assets, fd_path, no_memory};
 use crate::vm::maker::NoZygote;
@@ -53,7 +53,7 @@ impl Zygote {
 
     /// A ready VM like the zygote was, with an io file of its own.
     pub(super) async fn restore(&self, launcher: &Launcher) -> Result<ReadyVm, StartError> {
-        let deadline = Deadline::after(RESTORE);
+        let deadline = Deadline::after(launcher.terms.restore_within());
         let io = IoFile::create().map_err(no_memory)?;
         let state = self.own_state().map_err(no_memory)?;
         let ram = RamSource::Private(self.ram.as_fd());

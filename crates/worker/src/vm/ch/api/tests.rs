@@ -33,7 +33,7 @@ const PONG: &str = "HTTP/1.1 200 \r\nContent-Type: application/json\r\n\
 #[tokio::test]
 async fn calls_share_one_connection() {
     let (stream, served) = peer(&[PONG, DONE, DONE]);
-    let mut api = Api::over(stream).await.expect("connection");
+    let mut api = Api::over(stream, Duration::ZERO).await.expect("connection");
     api.ping().await.expect("ping");
     api.pause().await.expect("pause");
     api.snapshot("file:///run/z".to_owned()).await.expect("snapshot");
@@ -50,7 +50,7 @@ async fn calls_share_one_connection() {
 async fn a_refusal_is_told_with_its_reason() {
     let refusal = "HTTP/1.1 500 \r\nContent-Length: 18\r\n\r\n[\"no\u{1b}\",\"such\",\"x\"]";
     let (stream, _served) = peer(Box::leak(Box::new([refusal])));
-    let mut api = Api::over(stream).await.expect("connection");
+    let mut api = Api::over(stream, Duration::ZERO).await.expect("connection");
     match api.resume().await {
         Err(VmError::Refused { command, reason }) => {
             assert_eq!(
@@ -67,21 +67,21 @@ async fn an_answer_has_a_bound() {
     let endless =
         format!("HTTP/1.1 200 \r\nContent-Length: 9999999\r\n\r\n{}", "x".repeat(200_000));
     let (stream, _served) = peer(vec![&*endless.leak()].leak());
-    let mut api = Api::over(stream).await.expect("connection");
+    let mut api = Api::over(stream, Duration::ZERO).await.expect("connection");
     assert!(matches!(api.ping().await, Err(VmError::Garbled)));
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_not_taken_for_an_answer() {
     let (stream, _served) = peer(&["pe:done\n\n\n"]);
-    let mut api = Api::over(stream).await.expect("connection");
+    let mut api = Api::over(stream, Duration::ZERO).await.expect("connection");
     assert!(matches!(api.ping().await, Err(VmError::Garbled)));
 }
 
 #[tokio::test]
 async fn a_vmm_that_is_gone_is_told_from_one_that_is_slow() {
     let (stream, listener) = pair().expect("pair");
-    let mut api = Api::over(stream).await.expect("connection");
+    let mut api = Api::over(stream, Duration::ZERO).await.expect("connection");
     let asked = api.call(Method::GET, "vmm.ping", None, Duration::from_millis(20)).await;
     assert!(matches!(asked, Err(VmError::Late(_))), "{asked:?}");
     drop(listener);

@@ -1,0 +1,153 @@
+//! Does a guest run here, on what, from which files, as whom?
+
+use crate::doctor::checks::advisories::{product, version_in};
+use crate::doctor::facts::{Device, HostFacts};
+use crate::doctor::probes::boot::BootFacts;
+use crate::doctor::probes::guest_files::GuestFilesFacts;
+use crate::doctor::probes::vmm::VmmFacts;
+use crate::doctor::{Finding, Needs};
+use crate::host::VmUser;
+
+/// A guest that waits is the proof of everything below it.
+pub fn boot(boot: &BootFacts) -> Finding {
+    match boot {
+        BootFacts::Boots { vmm, first, again: Some(again), .. } => Finding::pass(format!(
+            "{vmm}: ready and saved after {}, restored in {}",
+            seconds(*first),
+            seconds(*again)
+        )),
+        BootFacts::Boots { vmm, first, again: None, .. } => Finding::warn(
+            format!(
+                "{vmm}: ready after {}, but it cannot be saved, so every VM boots",
+                seconds(*first)
+            ),
+            "pe-worker bench --log debug   # with the flags of the worker; says why",
+        ),
+        BootFacts::NotTried { reason } => Finding::warn(
+            format!("not tried: {reason}"),
+            "# mend the other findings, then run the doctor again",
+        ),
+        BootFacts::Fails { reason } => Finding::fail(
+            reason.clone(),
+            "pe-worker bench --log debug   # with the flags of the worker; says more",
+        ),
+    }
+}
+
+/// A `/dev/kvm` that opens proves nothing; what a guest ran on does.
+pub fn kvm(facts: &HostFacts, needs: &Needs, boot: &BootFacts) -> Finding {
+    let no_guest = match boot {
+        BootFacts::Boots { emulated: false, .. } => {
+            return Finding::pass("a guest ran on KVM");
+        }
+        BootFacts::Boots { .. } if needs.emulation_only => {
+            return Finding::pass("emulation, as configured: programs run 10 to 50 times slower");
+        }
+        BootFacts::Boots { .. } => "guests are emulated",
+        BootFacts::NotTried { .. } | BootFacts::Fails { .. } => "no guest ran",
+    };
+    let (found, mend) = kvm_hint(facts);
+    let seen = format!("{no_guest}; {found}");
+    if needs.kvm_only { Finding::fail(seen, mend) } else { Finding::warn(seen, mend) }
+}
+
+fn kvm_hint(facts: &HostFacts) -> (&'static str, &'static str) {
+    match (facts.kvm, facts.virtualisation) {
+        (Device::Missing, true) => {
+            ("there is no /dev/kvm", "modprobe kvm_intel || modprobe kvm_amd || modprobe kvm")
+        }
+        (Device::Denied, true) => {
+            ("/dev/kvm is not ours to open", "usermod -aG kvm \"$USER\"   # then log in anew")
+        }
+        (Device::Denied, false) => {
+            ("/dev/kvm is not ours, and the processor names neither vmx nor svm", FIRMWARE)
+        }
+        (Device::Missing, false) => {
+            ("there is no /dev/kvm, and the processor names neither vmx nor svm", FIRMWARE)
+        }
+        (Device::Opens, false) => {
+            ("/dev/kvm opens, but the processor names neither vmx nor svm", FIRMWARE)
+        }
+        (Device::Opens, true) => (
+            "/dev/kvm opens, but a guest was not seen to run on it",
+            "pe-worker bench --accel kvm --log debug   # with the flags of the worker; says why",
+        ),
+    }
+}
+
+const FIRMWARE: &str = "# switch on VT-x or AMD-V in the firmware; in a virtual machine, \
+                        ask its host for nested virtualisation";
+
+/// The VMM is the border, so its version matters.
+pub fn vmm(facts: &VmmFacts) -> Finding {
+    let (program, said) = match facts {
+        VmmFacts::Missing { reason } => return Finding::fail(reason.clone(), INSTALL),
+        VmmFacts::Found { program, said } => (program.display(), said),
+    };
+    let seen = format!("{program}: {said}");
+    let (Some(product), Some(version)) = (product(said), version_in(said)) else {
+        return Finding::warn(format!("{seen}; not a VMM or a version that is known"), UPGRADE);
+    };
+    let holes = product.holes(version);
+    if !holes.is_empty() {
+        return Finding::fail(format!("{seen}; it has {}", holes.join(", ")), UPGRADE);
+    }
+    let (oldest, newest) = product.tested;
+    if version < oldest {
+        Finding::warn(format!("{seen}; older than any tested ({oldest})"), UPGRADE)
+    } else if version > newest {
+        let careful = "pe-worker bench --image busybox   # with the flags of the worker";
+        Finding::warn(format!("{seen}; newer than any tested ({newest})"), careful)
+    } else {
+        Finding::pass(seen)
+    }
+}
+
+const INSTALL: &str = "apt-get install qemu-system-x86   # or name the program: --qemu PATH";
+const UPGRADE: &str = "apt-get update && apt-get install qemu-system-x86";
+
+/// What every VM boots from.
+pub fn guest_files(facts: &GuestFilesFacts) -> Finding {
+    let build = "make vm   # in a checkout; or copy build/vm/ARCH whole";
+    match facts {
+        GuestFilesFacts::Missing { reason } => Finding::fail(reason.clone(), build),
+        GuestFilesFacts::Found { release, changed, unreadable, without_manifest } => {
+            if !changed.is_empty() {
+                let seen = format!("not as manifest.json has it: {}", changed.join(", "));
+                return Finding::fail(seen, build);
+            }
+            if !unreadable.is_empty() {
+                let seen = format!("VMs cannot read {}", unreadable.join(", "));
+                return Finding::fail(seen, format!("chmod a+r {}", unreadable.join(" ")));
+            }
+            if *without_manifest {
+                let seen = format!("Linux {release}; no manifest.json to compare with");
+                return Finding::warn(seen, build);
+            }
+            Finding::pass(format!("Linux {release}, as manifest.json has it"))
+        }
+    }
+}
+
+/// Root can make VMs nobody; an ordinary user cannot.
+pub fn vm_user(needs: &Needs, user: Result<Option<VmUser>, &str>) -> Finding {
+    let name = &needs.vm_user;
+    match user {
+        Ok(Some(user)) => Finding::pass(format!("{name} (uid {}, gid {})", user.uid, user.gid)),
+        Ok(None) => Finding::warn(
+            "the worker is not root: VMs run as its own user, and can read what it can",
+            "systemctl enable --now pe-worker   # deploy/README.md: start it as root",
+        ),
+        Err(reason) => {
+            let make = format!("useradd --system --shell /usr/sbin/nologin {name}");
+            Finding::fail(reason, make)
+        }
+    }
+}
+
+fn seconds(time: std::time::Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests;

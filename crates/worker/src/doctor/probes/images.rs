@@ -1,0 +1,134 @@
+//! Opens the catalogue as the worker does, and reads every byte of every pack.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::FutureExt as _;
+use pe_proto::Arch;
+use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::{DOCTOR_BOOT, DOCTOR_FILES, Probe, blocking};
+use crate::config::Config;
+use crate::doctor::{Needs, checks};
+use crate::images::{Images, Pack};
+
+/// What can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageFacts {
+    /// There is no catalogue.
+    None {
+        /// Why not.
+        reason: String,
+    },
+    /// There is one.
+    Read {
+        /// Images that can be run.
+        images: usize,
+        /// Files they are in.
+        packs: usize,
+        /// Their size.
+        mib: u64,
+        /// Images that cannot be run, with reasons.
+        left_out: Vec<String>,
+        /// Packs whose bytes are not those of their digest.
+        damaged: Vec<String>,
+        /// Every pack was read to its end.
+        hashed_all: bool,
+    },
+}
+
+/// Asks for the images.
+pub(super) fn probe(
+    config: &Config,
+    needs: &Arc<Needs>,
+    root: bool,
+    booted: CancellationToken,
+) -> Probe {
+    let (dir, arch) = (config.images.clone(), needs.arch);
+    let enough = Arc::new(AtomicBool::new(false));
+    let late = Arc::clone(&enough);
+    let ask = async move {
+        let Some(arch) = arch else {
+            let reason = "guests of this architecture are not known".to_owned();
+            return vec![checks::service::images(&ImageFacts::None { reason })];
+        };
+        booted.cancelled().await;
+        let mut reading = std::pin::pin!(blocking(move || look(&dir, arch, root, &enough)));
+        let found = tokio::select! {
+            biased;
+            // All was read.
+            found = &mut reading => found,
+            // What was read until now must do.
+            () = sleep(DOCTOR_FILES) => {
+                late.store(true, Ordering::Relaxed);
+                reading.await
+            }
+        };
+        vec![checks::service::images(&found)]
+    };
+    Probe {
+        checks: vec![&checks::IMAGES],
+        within: DOCTOR_BOOT * 2 + DOCTOR_FILES * 2,
+        ask: ask.boxed(),
+    }
+}
+
+fn look(dir: &Path, arch: Arch, for_all: bool, enough: &AtomicBool) -> ImageFacts {
+    let (images, bad) = match Images::survey(dir, arch, for_all) {
+        Ok(surveyed) => surveyed,
+        Err(error) => return ImageFacts::None { reason: crate::chain(&error) },
+    };
+    let mut damaged = Vec::new();
+    let mut hashed_all = true;
+    for pack in images.packs() {
+        match pack_sha256(pack, enough) {
+            Ok(found) if found == pack.digest().hex() => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => hashed_all = false,
+            Ok(_) | Err(_) => damaged.push(format!("packs/{}.erofs", pack.digest().hex())),
+        }
+    }
+    let left_out = bad.into_iter().map(|(image, reason)| format!("{image}: {reason}"));
+    ImageFacts::Read {
+        images: images.digests().len(),
+        packs: images.packs().len(),
+        mib: images.packs().iter().map(|pack| pack.bytes()).sum::<u64>() / (1024 * 1024),
+        left_out: left_out.collect(),
+        damaged,
+        hashed_all,
+    }
+}
+
+fn pack_sha256(pack: &Pack, enough: &AtomicBool) -> io::Result<String> {
+    sha256(&File::from(pack.as_fd().try_clone_to_owned()?), enough)
+}
+
+/// Read at a time.
+const PIECE: usize = 1024 * 1024;
+
+/// The digest of a file, from its start to its end, in hex; `Interrupted` if told so.
+pub(super) fn sha256(file: &File, enough: &AtomicBool) -> io::Result<String> {
+    let mut sum = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    let mut at = 0;
+    loop {
+        if enough.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let read = file.read_at(&mut piece, at)?;
+        if read == 0 {
+            let hex = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            return Ok(hex);
+        }
+        sum.update(piece.get(..read).unwrap_or_default());
+        at += u64::try_from(read).unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests;
