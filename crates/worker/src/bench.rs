@@ -85,10 +85,19 @@ pub async fn run(config: &Config, flags: &BenchFlags) -> Result<(), BenchError> 
     let job = flags.image.as_deref().map(|name| job(&foundation, name)).transpose()?;
     let mut ways = ways(&foundation, flags.image.as_deref()).await;
     for round in 0..flags.vms {
-        for way in &mut ways {
+        let mut working = Vec::with_capacity(ways.len());
+        for mut way in ways {
             tracing::debug!(round, start = way.start, pack = way.pack, "measures");
-            measure(way, job.as_ref()).await?;
+            match measure(&mut way, job.as_ref()).await {
+                Ok(()) => working.push(way),
+                // The others can still be compared.
+                Err(error) => {
+                    let error = crate::chain(&error);
+                    tracing::error!(start = way.start, pack = way.pack, error, "left out");
+                }
+            }
         }
+        ways = working;
     }
     let out = &mut std::io::stdout().lock();
     table::print(out, &foundation, &ways, flags.vms, flags.json)?;

@@ -117,12 +117,14 @@ impl<L: Launch> Maker<L> {
     }
 
     async fn renew(&self) -> Result<(), StartError> {
-        if !self.saves {
-            return Err(StartError::Unsupported("vms are booted, as told".to_owned()));
-        }
         let assets = Assets::open(&self.launcher.terms().assets)?;
-        let zygote = self.launcher.build(&assets).await.map_err(NoZygote::into_error)?;
-        let stock = Arc::new(Stock { assets, zygote: Some(zygote) });
+        let zygote = if self.saves {
+            Some(self.launcher.build(&assets).await.map_err(NoZygote::into_error)?)
+        } else {
+            // Told to boot: the new kernel is all there is to it.
+            None
+        };
+        let stock = Arc::new(Stock { assets, zygote });
         *self.stock.lock().unwrap_or_else(PoisonError::into_inner) = stock;
         Ok(())
     }
@@ -139,10 +141,6 @@ impl<L: Launch> Backend for Maker<L> {
 
     fn has_zygote(&self) -> bool {
         self.stock().zygote.is_some()
-    }
-
-    fn wants_zygote(&self) -> bool {
-        self.saves
     }
 
     fn rebuild(&self) -> BoxFuture<'_, Result<(), StartError>> {
