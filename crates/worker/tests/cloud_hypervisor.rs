@@ -51,7 +51,8 @@ async fn rig(coldplug: &[&str], restore: RestoreChoice) -> Option<Rig> {
 #[tokio::test]
 async fn what_holds_on_qemu_holds_here() {
     let Some(rig) = rig(&["busybox"], RestoreChoice::Auto).await else { return };
-    cases::a_vmm_is_confined(&rig).await;
+    // The first thread waits for the others to end.
+    cases::a_vmm_is_confined(&rig, &["cloud-hyperviso"]).await;
     cases::siblings_know_nothing_of_each_other(&rig).await;
     cases::a_killed_vmm_is_noticed(&rig).await;
     cases::a_stopped_vmm_is_killed(&rig).await;

@@ -32,7 +32,7 @@ async fn a_pack_that_was_not_there_from_the_start_is_plugged_in() {
 
 #[tokio::test]
 async fn a_vmm_is_confined_and_has_only_its_own_files() {
-    cases::a_vmm_is_confined(&rig(&["busybox"]).await).await;
+    cases::a_vmm_is_confined(&rig(&["busybox"]).await, &[]).await;
 }
 
 #[tokio::test]
