@@ -176,6 +176,11 @@ impl Foundation {
         &self.census
     }
 
+    /// What confines VMMs.
+    pub fn jail(&self) -> &Jail {
+        &self.jail
+    }
+
     /// Whether VMs are restored, not booted.
     pub fn has_zygote(&self) -> bool {
         self.zygote.is_some()
@@ -187,8 +192,8 @@ impl Foundation {
     }
 
     /// What makes VMs.
-    pub fn into_backend(self) -> Qemu {
-        Qemu::new(self.launcher, self.accel, self.zygote)
+    pub fn into_backend(self) -> Arc<dyn Backend> {
+        Arc::new(Qemu::new(self.launcher, self.accel, self.zygote))
     }
 }
 

@@ -22,12 +22,11 @@ use pe_worker::images::Images;
 use pe_worker::iofile::collect::{self, Collected, ResultArchive};
 use pe_worker::iofile::job::{JobWriter, Written};
 use pe_worker::vm::process::Census;
-use pe_worker::vm::qemu::Qemu;
-use pe_worker::vm::{Backend as _, Bell, ReadyVm};
+use pe_worker::vm::{Backend, Bell, ReadyVm};
 use pe_worker::worker::Foundation;
 
 struct Rig {
-    qemu: Qemu,
+    qemu: Arc<dyn Backend>,
     images: Arc<Images>,
     census: Census,
 }
