@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::core::pool::How;
 use crate::doctor::facts::HostFacts;
 use crate::doctor::{Needs, checks};
-use crate::vm::Backend as _;
 use crate::worker::{Foundation, WorkerError};
 
 /// How far a guest got.
