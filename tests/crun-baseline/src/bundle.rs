@@ -29,14 +29,21 @@ impl Bundle {
 
     pub(crate) fn write(&self, job: &JobSpec, root: &Path) -> anyhow::Result<()> {
         let mut spec = self.spec.clone();
-        spec["root"] = json!({"path": root, "readonly": false});
-        spec["process"]["terminal"] = json!(false);
-        spec["process"]["args"] = json!(job.args);
-        spec["process"]["env"] = json!(job.env);
-        // No controller is asked for anything: limits are not what is compared.
-        spec["linux"]["resources"] = Value::Null;
-        let mounts = spec["mounts"].as_array_mut().context("a spec without mounts")?;
-        mounts.retain(|mount| mount["type"] != "cgroup");
+        let changes = [
+            ("/root", json!({"path": root, "readonly": false})),
+            ("/process/terminal", json!(false)),
+            ("/process/args", json!(job.args)),
+            ("/process/env", json!(job.env)),
+            // No controller is asked for anything: limits are not what is compared.
+            ("/linux/resources", Value::Null),
+        ];
+        for (pointer, value) in changes {
+            *spec.pointer_mut(pointer).context(pointer)? = value;
+        }
+        let mounts = spec.pointer_mut("/mounts").and_then(Value::as_array_mut);
+        mounts
+            .context("/mounts")?
+            .retain(|mount| mount.get("type").and_then(Value::as_str) != Some("cgroup"));
         fs::write(format!("{DIRECTORY}/config.json"), serde_json::to_vec(&spec)?)?;
         Ok(())
     }
