@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{AccelChoice, RawConfig, Risk};
+use crate::config::{AccelChoice, PinChoice, RawConfig, Risk};
 
 /// Runs jobs in throw-away virtual machines for a load balancer.
 #[derive(Debug, Parser)]
@@ -123,6 +123,21 @@ pub struct Flags {
     /// Directory where the verdict about KVM is remembered until the next boot of the host.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Users that VMMs run as when the worker is root, each one of its own [default: a block of
+    /// 2000000000 and up that no other worker of this host has].
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub vm_uids: Option<String>,
+    /// Bind each virtual machine to a physical core of its own, if there are enough
+    /// [default: auto].
+    #[arg(long, value_enum)]
+    pub pin: Option<PinChoice>,
+    /// Directory for this worker's lock and saved guests while it runs [default:
+    /// /run/pe-worker].
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// Refuse to start where virtual machines cannot be fully confined.
+    #[arg(long)]
+    pub require_isolation: bool,
     /// Strangers' jobs run here: refuse to start if KSM or swap is on, or SMT without pinning.
     #[arg(long)]
     pub public: bool,
@@ -153,6 +168,10 @@ impl Flags {
             qemu: self.qemu.clone(),
             metrics: self.metrics,
             state_dir: self.state_dir.clone(),
+            vm_uids: self.vm_uids.clone(),
+            pin: self.pin,
+            runtime_dir: self.runtime_dir.clone(),
+            require_isolation: self.require_isolation.then_some(true),
             public: self.public.then_some(true),
             accept: (!self.accept.is_empty()).then(|| self.accept.clone()),
             ..RawConfig::default()

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::core::pool::slots_of;
+use crate::jail::UidRange;
 use crate::limits::{
     COLDPLUG_MAX, CONFIG_FILE_BYTES_MAX, DRAIN, MEMORY_MIB_MAX, MEMORY_MIB_MIN, SLOTS_MAX,
 };
@@ -54,6 +55,17 @@ impl Risk {
     }
 }
 
+/// Whether VMs are bound to cores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PinChoice {
+    /// Each VM to a physical core of its own, if there are enough.
+    #[default]
+    Auto,
+    /// No.
+    Off,
+}
+
 /// Settings as written; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -88,6 +100,14 @@ pub struct RawConfig {
     pub coldplug: Option<Vec<String>>,
     /// User (and its group) that VMMs run as when the worker is root.
     pub vm_user: Option<String>,
+    /// Users that VMMs run as when the worker is root, each one of its own: `first-last`.
+    pub vm_uids: Option<String>,
+    /// Whether VMs are bound to cores.
+    pub pin: Option<PinChoice>,
+    /// Where the worker keeps its lock and saved guests while it runs.
+    pub runtime_dir: Option<PathBuf>,
+    /// Whether to refuse to start where VMMs cannot be fully confined.
+    pub require_isolation: Option<bool>,
     /// Strangers' jobs run here: refuse to start on a host that is not fit for them.
     pub public: Option<bool>,
     /// Risks that a public worker runs with all the same.
@@ -150,6 +170,10 @@ pub struct Config {
     pub(crate) labels: Vec<String>,
     pub(crate) coldplug: Option<Vec<String>>,
     pub(crate) vm_user: String,
+    pub(crate) vm_uids: Option<UidRange>,
+    pub(crate) pin: PinChoice,
+    pub(crate) runtime_dir: Option<PathBuf>,
+    pub(crate) require_isolation: bool,
     pub(crate) public: bool,
     pub(crate) accept: Vec<Risk>,
     pub(crate) grace: Option<Duration>,
@@ -218,6 +242,10 @@ impl RawConfig {
             labels: self.labels.or(below.labels),
             coldplug: self.coldplug.or(below.coldplug),
             vm_user: self.vm_user.or(below.vm_user),
+            vm_uids: self.vm_uids.or(below.vm_uids),
+            pin: self.pin.or(below.pin),
+            runtime_dir: self.runtime_dir.or(below.runtime_dir),
+            require_isolation: self.require_isolation.or(below.require_isolation),
             public: self.public.or(below.public),
             accept: self.accept.or(below.accept),
             grace_ms: self.grace_ms.or(below.grace_ms),
@@ -240,6 +268,8 @@ impl RawConfig {
         }
         let grace_ms = self.grace_ms.map(|ms| bounded("grace_ms", ms, 1, HOUR_MS)).transpose()?;
         let drain_ms = self.drain_ms.map(|ms| bounded("drain_ms", ms, 0, HOUR_MS)).transpose()?;
+        let vm_uids = self.vm_uids.map(|text| text.parse::<UidRange>()).transpose();
+        let vm_uids = vm_uids.map_err(|reason| ("vm_uids", reason.to_string()))?;
         let name_fits = |name: &String| !name.is_empty() && name.len() <= LABEL_BYTES_MAX;
         if self.name.as_ref().is_some_and(|name| !name_fits(name)) {
             return Err(("name", format!("expected 1 to {LABEL_BYTES_MAX} bytes")));
@@ -262,6 +292,10 @@ impl RawConfig {
             labels: check_labels(self.labels.unwrap_or_default())?,
             coldplug: self.coldplug,
             vm_user: self.vm_user.unwrap_or_else(|| VM_USER.to_owned()),
+            vm_uids,
+            pin: self.pin.unwrap_or_default(),
+            runtime_dir: self.runtime_dir,
+            require_isolation: self.require_isolation.unwrap_or(false),
             public: self.public.unwrap_or(false),
             accept: self.accept.unwrap_or_default(),
             grace: grace_ms.map(Duration::from_millis),

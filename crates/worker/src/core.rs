@@ -7,6 +7,7 @@ pub mod clock;
 pub mod ending;
 pub mod pool;
 pub mod reconnect;
+pub mod topology;
 
 /// Time since the worker started.
 pub type Moment = std::time::Duration;

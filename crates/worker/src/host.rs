@@ -11,11 +11,14 @@ use nix::unistd::{User, geteuid, gethostname};
 use pe_proto::Arch;
 use pe_proto::limits::LABEL_BYTES_MAX;
 
+use crate::jail::{self, Hold};
 use crate::vm::console::printable;
 
-/// Cores that this process may use.
+/// Physical cores that this process may use: two threads of one core are no two cores for VMs.
+/// A quota of processor time counts, too.
 pub fn cores() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let quota = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = jail::topology().cores().len().clamp(1, quota);
     u32::try_from(cores).unwrap_or(u32::MAX)
 }
 
@@ -129,6 +132,16 @@ pub fn vm_user(name: &str) -> io::Result<Option<VmUser>> {
         return Err(io::Error::other(format!("`{name}` is root")));
     }
     Ok(Some(VmUser { uid: user.uid.as_raw(), gid: user.gid.as_raw(), kvm_gid: None }))
+}
+
+/// Whether the kernel has filters of system calls, which VMMs put on themselves.
+pub fn seccomp() -> Hold {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if status.lines().any(|line| line.starts_with("Seccomp:")) {
+        Hold::Held
+    } else {
+        Hold::Missing("the kernel is built without seccomp".to_owned())
+    }
 }
 
 /// Each VM needs a dozen descriptors; the usual soft limit is for programs that `select`.

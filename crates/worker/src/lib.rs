@@ -17,6 +17,7 @@ pub mod driver;
 
 pub mod images;
 pub mod iofile;
+pub mod jail;
 pub mod job;
 pub mod link;
 pub mod vm;

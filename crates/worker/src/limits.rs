@@ -46,6 +46,30 @@ pub const SETTLE: Duration = Duration::from_millis(250);
 /// Reaping a killed VM. 3 ms when measured, but the kernel frees its memory first.
 pub const REAP: Duration = Duration::from_secs(10);
 
+/// What a VMM takes beyond its guest's memory and io file: its program, its threads' stacks, an
+/// emulator's buffer of translated code (64 MiB), page tables. 60 to 130 MiB when measured.
+pub const VMM_OVERHEAD_BYTES: u64 = 256 * 1024 * 1024;
+/// Threads of a VMM. Either has about a dozen; QEMU's pool for disks may have 64 more.
+pub const VMM_THREADS_MAX: u64 = 128;
+/// Descriptors of a VMM. Either has about 60 with its event descriptors.
+pub const VMM_FILES_MAX: u64 = 512;
+/// `cpu.weight` of a VM, the kernel's default; all VMs are equal.
+pub const VMM_CPU_WEIGHT: u32 = 100;
+/// `cpu.max` of a VM: one core for its virtual processor and one for the VMM's own threads.
+pub const VMM_CPU_MAX: &str = "200000 100000";
+/// `cpu.weight` of the worker itself: it has to get its turn whatever VMs do.
+pub const WORKER_CPU_WEIGHT: u32 = 1000;
+/// A cgroup whose VMM was reaped is empty within this: at once when measured.
+pub const CGROUP_EMPTY: Duration = Duration::from_secs(2);
+/// A VMM that outlived its worker ends within this, once killed.
+pub const LEFTOVER_END: Duration = Duration::from_secs(5);
+/// Waiting for another worker that is sweeping.
+pub const SWEEP_LOCK: Duration = Duration::from_secs(15);
+/// At the end of the worker, for what its VMs had to be given back.
+pub const SETTLE_DOWN: Duration = Duration::from_secs(2);
+/// Between looks at killed VMMs that have not ended yet.
+pub const REAP_EVERY: Duration = Duration::from_millis(5);
+
 /// VMs starting at a time.
 pub const STARTING_MAX: u32 = 2;
 /// Failed restores in a row after which a VM is booted instead.

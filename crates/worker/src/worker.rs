@@ -17,11 +17,12 @@ use crate::config::Config;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::driver::{self, PoolError};
-use crate::host::{self, VmUser};
+use crate::host;
 use crate::images::{Images, ImagesError, Pack};
+use crate::jail::{Jail, Needs};
 use crate::job::JobTerms;
 use crate::limits::{
-    COLDPLUG_MAX, DEADLINE_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG, RESTORES_MAX,
+    COLDPLUG_MAX, DEADLINE_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG, RESTORES_MAX, SETTLE_DOWN,
     START_BACKOFF_MAX, START_BACKOFF_MIN, STARTING_MAX,
 };
 use crate::link::{LbAddress, Link, LinkTerms, Token};
@@ -79,6 +80,7 @@ pub struct Foundation {
     pub(crate) zygote: Option<Zygote>,
     pub(crate) zygote_took: Duration,
     pub(crate) census: Census,
+    pub(crate) jail: Jail,
     pub(crate) kernel: String,
     pub(crate) qemu: String,
 }
@@ -92,11 +94,8 @@ impl Foundation {
         host::raise_descriptor_limit();
         let arch = Arch::of_this_host().ok_or(WorkerError::Arch)?;
         let use_ = |what| move |source| WorkerError::Host { what, source };
-        let user = host::vm_user(&config.vm_user).map_err(use_("vm_user"))?;
-        if user.is_none() {
-            tracing::warn!("not root: vmms run as the worker's own user");
-        }
-        let images = Arc::new(Images::open(&config.images, arch, user.is_some())?);
+        let jail = Jail::prepare(config).map_err(use_("what confines vmms"))?;
+        let images = Arc::new(Images::open(&config.images, arch, jail.other_users())?);
         if images.packs().is_empty() {
             return Err(WorkerError::NoImages(config.images.clone()));
         }
@@ -106,21 +105,25 @@ impl Foundation {
         let kernel = host::kernel_release(&config.vm_assets.join("vmlinuz"))
             .map_err(use_("the guests' kernel"))?;
         let census = Census::default();
-        let spawner = Spawner::start(census.clone()).map_err(use_("a thread"))?;
         let (coldplug, hotplug_bytes) = coldplug(config, &images);
         let launcher = |accel: Accel| -> Result<Arc<Launcher>, WorkerError> {
             let terms = LauncherTerms {
                 qemu: program.clone(),
                 memory_mib: config.memory_mib.unwrap_or(memory_mib(accel)),
-                user: match accel {
-                    Accel::Kvm => user.map(VmUser::with_kvm),
-                    Accel::Tcg => user,
-                },
+                jail: jail.clone(),
                 coldplug: coldplug.clone(),
                 hotplug_bytes,
             };
+            let needs = Needs {
+                program: program.clone().into(),
+                dirs: vec![config.images.clone(), config.vm_assets.clone()],
+                kvm: accel == Accel::Kvm,
+                userfaultfd: false,
+            };
+            let spawner =
+                Spawner::start(census.clone(), &jail, &needs).map_err(use_("the jail"))?;
             let assets = Assets::open(&config.vm_assets).map_err(use_("vm_assets"))?;
-            Ok(Arc::new(Launcher::new(spawner.clone(), assets, terms)))
+            Ok(Arc::new(Launcher::new(spawner, assets, terms)))
         };
         let boot = host::boot_id();
         let here = Circumstances { arch, qemu: qemu.clone(), kernel: kernel.clone(), boot };
@@ -155,7 +158,8 @@ impl Foundation {
             }
         };
         let zygote_took = began.elapsed();
-        Ok(Self { arch, images, launcher, accel, zygote, zygote_took, census, kernel, qemu })
+        jail.report().log();
+        Ok(Self { arch, images, launcher, accel, zygote, zygote_took, census, jail, kernel, qemu })
     }
 
     /// What can be run.
@@ -235,7 +239,8 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         () = signals.next() => return Ok(()),
         foundation = Foundation::lay(&config) => foundation?,
     };
-    let Foundation { arch, images, launcher, accel, zygote, census, kernel, qemu, .. } = foundation;
+    let Foundation { arch, images, launcher, accel, zygote, census, jail, kernel, qemu, .. } =
+        foundation;
     let backend: Arc<dyn Backend> = Arc::new(Qemu::new(launcher, accel, zygote));
     let hello = Hello {
         worker: config.name.clone().unwrap_or_else(host::name),
@@ -277,6 +282,9 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     stop.cancel();
     // Dropped tasks drop their VMs, and dropped VMs are dead ones.
     tasks.shutdown().await;
+    drop(handle);
+    // Dead ones are reaped elsewhere; with the last of them goes what they had.
+    let _ = tokio::task::spawn_blocking(move || jail.settle(SETTLE_DOWN)).await;
     ended
 }
 

@@ -64,6 +64,19 @@ async fn rig(coldplug: &[&str]) -> Rig {
 }
 
 impl Rig {
+    /// Waits until no VMM lives but these.
+    async fn until_alone(&self, pids: &[u32]) {
+        let pids: HashSet<u32> = pids.iter().copied().collect();
+        let alone = async {
+            while self.census.pids() != pids {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(5), alone).await.is_err() {
+            panic!("still there: {:?}, expected {pids:?}", self.census.pids());
+        }
+    }
+
     async fn restore(&self) -> ReadyVm {
         self.qemu.start(How::Restore).await.expect("ready")
     }
@@ -276,12 +289,15 @@ async fn a_vmm_that_hung_while_it_waited_is_found_out_when_a_job_comes() {
 async fn vms_that_are_dropped_leave_nothing_behind() {
     let rig = rig(&["busybox"]).await;
     drop(rig.restore().await);
+    rig.until_alone(&[]).await;
     let (files, memfds) = (open_files(), memfds_of("self").len());
     for _ in 0..10 {
         let vm = rig.restore().await;
         let pid = vm.pid();
         assert!(rig.census.pids().contains(&pid));
         drop(vm);
+        // Whoever drops it does not wait; it ends all the same.
+        rig.until_alone(&[]).await;
         assert!(!process_exists(pid));
     }
     // A start that is given up half-way ends its VMM, too.
@@ -290,10 +306,15 @@ async fn vms_that_are_dropped_leave_nothing_behind() {
         let _ = tokio::time::timeout(Duration::from_millis(30), start).await;
     }
     let vm = rig.restore().await;
-    let alone: HashSet<u32> = [vm.pid()].into();
-    assert_eq!(rig.census.pids(), alone);
+    rig.until_alone(&[vm.pid()]).await;
     vm.kill().await;
-    assert_eq!(open_files(), files);
+    // Its share of the host is given back a moment later.
+    let given_back = async {
+        while open_files() > files {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), given_back).await.expect("closed");
     assert_eq!(memfds_of("self").len(), memfds);
 }
 

@@ -2,15 +2,15 @@
 //!
 //! Owns the child and what confines it. A child dies when the thread that started it does, so
 //! that thread is one of its own and lives as long as the [`Spawner`]: if the worker is killed,
-//! no VMM is left. Dropping a [`Vmm`] kills and reaps it; [`Vmm::kill`] does so without blocking.
+//! no VMM is left. It is in the [jail](crate::jail), and with it all that it starts. Dropping a
+//! [`Vmm`] kills it and has it reaped, without blocking; [`Vmm::kill`] waits for that.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -21,9 +21,16 @@ use nix::unistd::{Pid, pipe2};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
+use crate::jail::sys::{NumberBlock, confine};
+use crate::jail::{Confinement, Entered, Hold, Jail, Needs, Plan};
 use crate::limits::{REAP, STDERR_BYTES};
-use crate::sys::{self, Confinement, NumberBlock};
+use crate::sys;
 use crate::vm::console::printable;
+
+mod reaper;
+
+pub use reaper::Census;
+use reaper::{Reaper, Watched};
 
 /// What to start.
 #[derive(Debug)]
@@ -35,6 +42,7 @@ pub(super) struct Order {
     pub(super) fds: Vec<OwnedFd>,
     /// Standard input and output, in place of `/dev/null`.
     pub(super) terminal: Option<OwnedFd>,
+    /// Given back when the VMM was reaped.
     pub(super) confinement: Confinement,
 }
 
@@ -72,18 +80,29 @@ pub struct Spawner {
 }
 
 impl Spawner {
-    /// Starts the thread. It ends when the last handle is dropped.
+    /// Starts the thread and takes it into the jail. It ends when the last handle is dropped.
     ///
     /// # Errors
-    /// No thread can be made.
-    pub fn start(census: Census) -> io::Result<Self> {
+    /// No thread can be made, something in `needs` is not there, or the jail is not what the
+    /// config requires.
+    pub fn start(census: Census, jail: &Jail, needs: &Needs) -> io::Result<Self> {
         numbers()?;
-        let (orders, incoming) = sync_channel(ORDERS_MAX);
-        let inner = census.clone();
-        std::thread::Builder::new()
-            .name("vm-spawner".to_owned())
-            .spawn(move || serve(&incoming, &inner))?;
-        Ok(Self { orders, census })
+        let reaper = Reaper::start(census.clone())?;
+        let plan = jail.room(needs)?;
+        let mut namespaces = jail.may_have_namespaces();
+        loop {
+            match thread(&plan, namespaces.clone(), reaper.clone()) {
+                Ok((orders, entered)) => {
+                    jail.entered(entered)?;
+                    return Ok(Self { orders, census });
+                }
+                // A thread that failed half-way is gone; the next one goes less far.
+                Err(error) if namespaces.is_held() => {
+                    namespaces = Hold::Missing(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Starts a VMM. Dropping the future kills it.
@@ -102,14 +121,37 @@ impl Spawner {
     }
 }
 
-fn serve(incoming: &Receiver<(Order, Reply)>, census: &Census) {
+/// One thread, in the jail as far as it got.
+fn thread(
+    plan: &Plan,
+    namespaces: Hold,
+    reaper: Reaper,
+) -> io::Result<(SyncSender<(Order, Reply)>, Entered)> {
+    let (orders, incoming) = sync_channel(ORDERS_MAX);
+    let (tell, told) = sync_channel(1);
+    let plan = plan.clone();
+    let enter = move || match plan.enter(&namespaces) {
+        Ok(entered) => {
+            let _ = tell.send(Ok(entered));
+            serve(&incoming, &reaper);
+        }
+        Err(error) => {
+            let _ = tell.send(Err(error));
+        }
+    };
+    std::thread::Builder::new().name("vm-spawner".to_owned()).spawn(enter)?;
+    let entered = told.recv().map_err(|_| io::Error::other("the spawner's thread died"))??;
+    Ok((orders, entered))
+}
+
+fn serve(incoming: &Receiver<(Order, Reply)>, reaper: &Reaper) {
     while let Ok((order, reply)) = incoming.recv() {
         // If nobody waits any more, what was started is dropped here, which ends it.
-        let _ = reply.send(start(order, census));
+        let _ = reply.send(start(order, reaper));
     }
 }
 
-fn start(order: Order, census: &Census) -> io::Result<Started> {
+fn start(order: Order, reaper: &Reaper) -> io::Result<Started> {
     let (stderr, theirs) = pipe2(OFlag::O_CLOEXEC)?;
     // A VMM that says too much loses words; it does not wait for a reader that comes later.
     for end in [&stderr, &theirs] {
@@ -128,11 +170,10 @@ fn start(order: Order, census: &Census) -> io::Result<Started> {
         .stdin(stdin)
         .stdout(stdout)
         .stderr(Stdio::from(theirs));
-    sys::confine(&mut command, numbers()?, &fds, order.confinement)?;
+    confine(&mut command, numbers()?, &fds, order.confinement.becoming())?;
     let child = command.spawn()?;
     let pid = child.id();
-    census.enter(pid);
-    let child = Reaped { child, census: census.clone() };
+    let child = reaper.watch(child, order.confinement);
     let pidfd = sys::pidfd_open(pid)?;
     Ok(Started { child, pidfd, stderr })
 }
@@ -140,45 +181,29 @@ fn start(order: Order, census: &Census) -> io::Result<Started> {
 /// A child on its way from the spawner's thread.
 #[derive(Debug)]
 struct Started {
-    child: Reaped,
+    child: Watched,
     pidfd: OwnedFd,
     stderr: OwnedFd,
-}
-
-/// A child that does not outlive its value.
-#[derive(Debug)]
-struct Reaped {
-    child: Child,
-    census: Census,
-}
-
-impl Drop for Reaped {
-    fn drop(&mut self) {
-        let pid = self.child.id();
-        // Both fail if it was reaped already, and then there is nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.census.leave(pid);
-    }
 }
 
 /// A running VMM.
 #[derive(Debug)]
 pub(super) struct Vmm {
-    child: Reaped,
+    child: Watched,
     pidfd: Arc<AsyncFd<OwnedFd>>,
     stderr: OwnedFd,
 }
 
 impl Vmm {
     fn adopt(started: Started) -> io::Result<Self> {
-        let Started { child, pidfd, stderr } = started;
+        let Started { mut child, pidfd, stderr } = started;
+        child.note();
         let pidfd = sys::watch_readable(pidfd)?;
         Ok(Self { child, pidfd: Arc::new(pidfd), stderr })
     }
 
     pub(super) fn pid(&self) -> u32 {
-        self.child.child.id()
+        self.child.pid()
     }
 
     /// Resolves when it has ended; it is a zombie until it is killed or dropped.
@@ -221,28 +246,5 @@ impl Vmm {
             let _ = std::fs::File::from(stderr).take(most).read_to_end(&mut bytes);
         }
         printable(&bytes)
-    }
-}
-
-/// The VMMs that this worker knows of. A leaf lock, held for one insertion at a time.
-#[derive(Debug, Clone, Default)]
-pub struct Census(Arc<Mutex<HashSet<u32>>>);
-
-impl Census {
-    /// Process ids of the VMMs alive now.
-    pub fn pids(&self) -> HashSet<u32> {
-        self.with(|pids| pids.clone())
-    }
-
-    fn enter(&self, pid: u32) {
-        self.with(|pids| pids.insert(pid));
-    }
-
-    fn leave(&self, pid: u32) {
-        self.with(|pids| pids.remove(&pid));
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut HashSet<u32>) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }

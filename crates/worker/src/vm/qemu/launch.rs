@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use tokio::net::UnixStream;
 
-use crate::host::VmUser;
 use crate::images::Pack;
 use crate::iofile::IoFile;
-use crate::sys::Confinement;
+use crate::jail::Jail;
 use crate::vm::StartError;
 use crate::vm::process::{Order, Spawner, child_fd};
 use crate::vm::serial::Serial;
@@ -51,8 +50,8 @@ pub struct LauncherTerms {
     pub qemu: std::ffi::OsString,
     /// Guest memory.
     pub memory_mib: u64,
-    /// Who VMMs run as; `None` for the worker's own user.
-    pub user: Option<VmUser>,
+    /// What confines VMMs.
+    pub jail: Jail,
     /// Packs that are in every VM from the start.
     pub coldplug: Vec<Arc<Pack>>,
     /// Longest of the other packs.
@@ -132,7 +131,11 @@ impl Launcher {
         };
         let machine = MachineFds { control: child_fd(0), serial: child_fd(1), io, packs };
         let argv = self.shape(accel).argv(&machine, ram, begin);
-        let confinement = Confinement { user: self.terms.user };
+        let confinement = self
+            .terms
+            .jail
+            .confinement(self.memory_bytes())
+            .map_err(|source| StartError::Host { what: "confine the vmm", source })?;
         let program = self.terms.qemu.clone();
         let order = Order { program, argv, fds, terminal: None, confinement };
         let vmm = self

@@ -1,0 +1,178 @@
+//! Where VMMs end: killed by whoever drops them, reaped by a thread that may wait.
+//!
+//! A killed process normally ends within milliseconds. One that hangs in the kernel does not end
+//! at all, and whoever dropped it must not wait for it: neither a task of the runtime nor the
+//! thread that starts the next VM. It stays here, counted, with its user, core and cgroup, until
+//! it ends.
+
+use std::collections::HashSet;
+use std::process::Child;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::jail::Confinement;
+use crate::limits::{REAP, REAP_EVERY};
+
+/// The VMMs that this worker knows of. A leaf lock, held for one insertion at a time.
+#[derive(Debug, Clone, Default)]
+pub struct Census(Arc<Mutex<Counted>>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    alive: HashSet<u32>,
+    unreaped: HashSet<u32>,
+}
+
+impl Census {
+    /// Process ids of the VMMs alive now.
+    pub fn pids(&self) -> HashSet<u32> {
+        self.with(|counted| counted.alive.clone())
+    }
+
+    /// Process ids of VMMs that were killed long ago and do not end. They count as alive, too.
+    pub fn unreaped(&self) -> HashSet<u32> {
+        self.with(|counted| counted.unreaped.clone())
+    }
+
+    pub(super) fn enter(&self, pid: u32) {
+        self.with(|counted| counted.alive.insert(pid));
+    }
+
+    fn leave(&self, pid: u32) {
+        self.with(|counted| {
+            counted.alive.remove(&pid);
+            counted.unreaped.remove(&pid);
+        });
+    }
+
+    fn give_up(&self, pid: u32) {
+        self.with(|counted| counted.unreaped.insert(pid));
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Counted) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Handle of the thread that reaps. Its queue holds no more than there are VMMs.
+#[derive(Debug, Clone)]
+pub(super) struct Reaper {
+    fallen: Sender<Fallen>,
+    census: Census,
+}
+
+impl Reaper {
+    /// Starts the thread. It ends when the last handle is dropped and nothing is left to reap.
+    pub(super) fn start(census: Census) -> std::io::Result<Self> {
+        let (fallen, incoming) = channel();
+        let inner = census.clone();
+        std::thread::Builder::new()
+            .name("vm-reaper".to_owned())
+            .spawn(move || reap(&incoming, &inner))?;
+        Ok(Self { fallen, census })
+    }
+
+    /// Takes a child that was just started into the census.
+    pub(super) fn watch(&self, child: Child, confinement: Confinement) -> Watched {
+        self.census.enter(child.id());
+        Watched { fallen: Some((child, confinement)), reaper: self.clone() }
+    }
+}
+
+/// A child that does not outlive its value. Dropping it never blocks.
+#[derive(Debug)]
+pub(super) struct Watched {
+    fallen: Option<(Child, Confinement)>,
+    reaper: Reaper,
+}
+
+impl Watched {
+    pub(super) fn pid(&self) -> u32 {
+        self.fallen.as_ref().map_or(0, |(child, _)| child.id())
+    }
+
+    /// Its confinement, to be told which process has it.
+    pub(super) fn note(&mut self) {
+        if let Some((child, confinement)) = &mut self.fallen {
+            confinement.note(child.id());
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let Some((mut child, confinement)) = self.fallen.take() else { return };
+        // Does nothing if it was reaped already.
+        if let Err(error) = child.kill() {
+            tracing::error!(pid = child.id(), %error, "vmm cannot be killed");
+        }
+        let mut fallen =
+            Fallen { child, _confinement: confinement, since: Instant::now(), late: false };
+        // What has ended already is reaped here: whoever waited for that finds it gone. The rest
+        // of what there is to do may take the kernel a while.
+        if fallen.has_ended() {
+            self.reaper.census.leave(fallen.child.id());
+        }
+        // The thread lives as long as this handle to it.
+        let _ = self.reaper.fallen.send(fallen);
+    }
+}
+
+/// A child that was killed.
+#[derive(Debug)]
+struct Fallen {
+    child: Child,
+    /// Given back with this value.
+    _confinement: Confinement,
+    since: Instant,
+    late: bool,
+}
+
+impl Fallen {
+    /// Reaps it if it can be. An error means that it was.
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+fn reap(incoming: &Receiver<Fallen>, census: &Census) {
+    let mut waiting: Vec<Fallen> = Vec::new();
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        let next = if waiting.is_empty() {
+            incoming.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            incoming.recv_timeout(REAP_EVERY)
+        };
+        match next {
+            Ok(fallen) => waiting.push(fallen),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                open = false;
+                std::thread::sleep(REAP_EVERY);
+            }
+        }
+        waiting.extend(incoming.try_iter());
+        waiting.retain_mut(|fallen| still_there(fallen, census));
+    }
+}
+
+/// Looks at one; what has ended gives back what it had.
+fn still_there(fallen: &mut Fallen, census: &Census) -> bool {
+    let pid = fallen.child.id();
+    if fallen.has_ended() {
+        if fallen.late {
+            let after_ms = fallen.since.elapsed().as_millis();
+            tracing::warn!(pid, after_ms, "killed vmm has ended at last");
+        }
+        census.leave(pid);
+        return false;
+    }
+    if !fallen.late && fallen.since.elapsed() > REAP {
+        fallen.late = true;
+        census.give_up(pid);
+        tracing::error!(pid, "killed vmm does not end; its user, core and cgroup stay taken");
+    }
+    true
+}
