@@ -157,8 +157,6 @@ pub const DOCTOR_QUICK: Duration = Duration::from_secs(25);
 pub const MEMORY_MIB_KVM: u64 = 1024;
 /// The same where every page is emulated.
 pub const MEMORY_MIB_TCG: u64 = 512;
-/// What a VMM takes beside its guest's memory.
-pub const VMM_MIB: u64 = 96;
 /// What is left to the worker and to the host.
 pub const MEMORY_MIB_RESERVE: u64 = 512;
 /// Descriptors of the worker for one VM: sockets, memory, io file, pidfd, pipes, results.

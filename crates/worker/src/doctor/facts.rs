@@ -57,8 +57,6 @@ pub struct HostFacts {
     pub landlock: LandlockFacts,
     /// Kinds of namespaces that cannot be made.
     pub namespaces_missing: Vec<&'static str>,
-    /// An ordinary user may make user namespaces.
-    pub user_namespaces: bool,
     /// `/dev/userfaultfd`.
     pub userfaultfd: Device,
     /// `vm.unprivileged_userfaultfd`; absent where the kernel has no userfaultfd.
@@ -108,7 +106,6 @@ impl HostFacts {
         let text = |path: &str| read(&root.join(path));
         let trimmed = |path: &str| text(path).map(|text| text.trim().to_owned());
         let number = |path: &str| trimmed(path).and_then(|text| text.parse::<u64>().ok());
-        let sysctl_off = |path: &str| number(path) == Some(0);
         let cpuinfo = text("proc/cpuinfo").unwrap_or_default();
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self {
@@ -118,9 +115,6 @@ impl HostFacts {
             cgroup: CgroupFacts::read(root),
             landlock: LandlockFacts::Unknown,
             namespaces_missing: namespaces_missing(root),
-            user_namespaces: !sysctl_off("proc/sys/kernel/unprivileged_userns_clone")
-                && number("proc/sys/kernel/apparmor_restrict_unprivileged_userns") != Some(1)
-                && !sysctl_off("proc/sys/user/max_user_namespaces"),
             userfaultfd: Device::Missing,
             userfaultfd_for_all: number("proc/sys/vm/unprivileged_userfaultfd").map(|it| it == 1),
             memory: parse::meminfo(&text("proc/meminfo").unwrap_or_default()),
@@ -166,7 +160,7 @@ fn device(path: &Path) -> Device {
 }
 
 /// What a VMM is put into.
-const NAMESPACES: [&str; 5] = ["net", "mnt", "ipc", "uts", "pid"];
+const NAMESPACES: [&str; 4] = ["net", "mnt", "ipc", "uts"];
 
 fn namespaces_missing(root: &Path) -> Vec<&'static str> {
     let is_missing = |name: &&str| {

@@ -2,7 +2,8 @@
 
 use pe_proto::Arch;
 
-use crate::config::{AccelChoice, Config, Risk};
+use crate::config::{AccelChoice, Config, PinChoice, Risk};
+use crate::jail;
 
 /// The part of a config that verdicts depend on.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Needs {
     pub accepted: Vec<Risk>,
     /// What VMMs run as when the worker is root.
     pub vm_user: String,
+    /// Nothing but whole isolation will do.
+    pub require_isolation: bool,
     /// Each VM has a physical core to itself.
     pub pins_cores: bool,
 }
@@ -39,7 +42,9 @@ impl Needs {
             public: config.public,
             accepted: config.accept.clone(),
             vm_user: config.vm_user.clone(),
-            pins_cores: false,
+            require_isolation: config.require_isolation,
+            pins_cores: config.pin == PinChoice::Auto
+                && jail::topology().for_slots(config.slots).is_ok(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Needs {
             public: false,
             accepted: Vec::new(),
             vm_user: "nobody".to_owned(),
+            require_isolation: false,
             pins_cores: false,
         }
     }

@@ -8,7 +8,7 @@ use crate::doctor::facts::{Device, HostFacts};
 use crate::doctor::{Finding, Needs};
 use crate::limits::{
     DESCRIPTORS_PER_VM, DESCRIPTORS_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_RESERVE, MEMORY_MIB_TCG,
-    RESULTS_WAITING_PER_SLOT, VMM_MIB,
+    RESULTS_WAITING_PER_SLOT, VMM_OVERHEAD_BYTES,
 };
 
 const KIB: u64 = 1024;
@@ -21,7 +21,7 @@ fn worst_mib(facts: &HostFacts, needs: &Needs, slots: u64) -> u64 {
     let guest = needs.memory_mib.unwrap_or(usual);
     let io_files = slots * u64::from(1 + RESULTS_WAITING_PER_SLOT) * (IO_FILE_BYTES / MIB);
     // One guest more: the zygote's memory.
-    (slots + 1) * guest + slots * VMM_MIB + io_files + MEMORY_MIB_RESERVE
+    (slots + 1) * guest + slots * (VMM_OVERHEAD_BYTES / MIB) + io_files + MEMORY_MIB_RESERVE
 }
 
 /// Worst case against what is free now.
@@ -30,12 +30,12 @@ pub fn memory(facts: &HostFacts, needs: &Needs) -> Finding {
     let slots = u64::from(needs.slots);
     let (worst, least) = (worst_mib(facts, needs, slots), worst_mib(facts, needs, 1));
     let slots_named = count(needs.slots.try_into().unwrap_or(usize::MAX), "slot");
-    let seen = format!("{available} MiB free; {slots_named}, at worst, take {worst} MiB");
+    let seen = format!("{available} MiB free, {worst} MiB needed by {slots_named} at worst");
     if worst <= available {
         return Finding::pass(seen);
     }
     if least > available {
-        let seen = format!("{available} MiB free; one slot, at worst, takes {least} MiB");
+        let seen = format!("{available} MiB free, {least} MiB needed by one slot at worst");
         return Finding::fail(seen, "# give this host more memory, or set memory_mib lower");
     }
     let fitting = (1..slots).rev().find(|slots| worst_mib(facts, needs, *slots) <= available);

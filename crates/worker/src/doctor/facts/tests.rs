@@ -15,7 +15,6 @@ pub(crate) fn plain_host() -> HostFacts {
         },
         landlock: LandlockFacts::On { abi: 4, enforced: true },
         namespaces_missing: Vec::new(),
-        user_namespaces: true,
         userfaultfd: Device::Opens,
         userfaultfd_for_all: Some(false),
         memory: memory.map(|(name, kib)| (name.to_owned(), kib)).into(),

@@ -9,8 +9,8 @@ fn with_free(mib: u64) -> HostFacts {
 #[test]
 fn memory_is_compared_with_the_worst_that_all_slots_can_do() {
     let needs = Needs::private();
-    // Five guests of 1024, four VMMs of 96, twelve io files of 96, and 512 for the host.
-    let worst = 5 * 1024 + 4 * 96 + 12 * 96 + 512;
+    // Five guests of 1024, four VMMs of 256, twelve io files of 96, and 512 for the host.
+    let worst = 5 * 1024 + 4 * 256 + 12 * 96 + 512;
     assert_eq!(memory(&with_free(worst), &needs).verdict, Pass);
     let found = memory(&with_free(worst - 1), &needs);
     assert_eq!(found.verdict, Warn);
