@@ -2,11 +2,14 @@
 //!
 //! ```text
 //!  init ── fork ──► child: closes what it does not need, joins a cgroup if told, chroots, drops
-//!    │                     ids, capabilities and the way back to them, works, reports, exits
+//!    │                     ids, capabilities and the way back to them, gives up most system calls,
+//!    │                     works, reports, exits
 //!    └─ reads the report until its end or a deadline, kills what is late, reaps
 //! ```
 //! A bug in decoding an archive or in walking a tree is then a bug of a process that owns nothing.
 //! The report is bounded and is itself not believed by more than its length.
+
+mod filter;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -106,7 +109,8 @@ fn confine(confinement: &Confinement<'_>, report: BorrowedFd<'_>) -> nix::Result
     let (uid, gid) = (confinement.uid, confinement.gid);
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
-    sys::set_capabilities(if confinement.reads_all { CAP_DAC_READ_SEARCH } else { 0 })
+    sys::set_capabilities(if confinement.reads_all { CAP_DAC_READ_SEARCH } else { 0 })?;
+    sys::filter_calls(&filter::program())
 }
 
 /// Closes the gaps between the descriptors to keep. Init's own standard descriptors are closed
@@ -165,5 +169,43 @@ pub fn reap(child: Pid) -> io::Result<WaitStatus> {
             Err(Errno::EINTR) => {}
             result => return Ok(result?),
         }
+    }
+}
+
+/// Runs `work` under the filter alone, which needs no privilege; what it returned, or how it died.
+#[cfg(test)]
+pub(crate) fn filtered(work: impl FnOnce() -> i32) -> WaitStatus {
+    match sys::fork().unwrap() {
+        ForkResult::Child => {
+            prctl::set_no_new_privs().unwrap();
+            sys::filter_calls(&filter::program()).unwrap();
+            sys::exit_now(work())
+        }
+        ForkResult::Parent { child } => reap(child).unwrap(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errno<T>(result: nix::Result<T>) -> i32 {
+        result.map_or_else(|errno| errno as i32, |_| 0)
+    }
+
+    #[test]
+    fn a_child_can_neither_open_by_handle_nor_talk_nor_run_anything() {
+        let ended = filtered(|| {
+            let refused = [
+                errno(nix::unistd::pipe()),
+                errno(chroot("/")),
+                errno(setresuid(Uid::current(), Uid::current(), Uid::current())),
+                errno(sys::fork().map(drop)),
+                errno(nix::unistd::execv(c"/bin/true", &[c"true"])),
+                errno(sys::set_capabilities(0)),
+            ];
+            i32::from(refused != [nix::libc::EPERM; 6])
+        });
+        assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
     }
 }

@@ -232,11 +232,13 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
+    use nix::sys::wait::WaitStatus;
     use pe_proto::archive::Encoder;
 
     use super::*;
 
-    /// Unpacks an archive; returns where, and what came as standard input.
+    /// Unpacks an archive, once more by a child with the system calls that it has in a VM; returns
+    /// where, and what came as standard input.
     fn unpacked(archive: &[u8]) -> (tempfile::TempDir, Vec<u8>, Result<(), UnpackError>) {
         let io = tempfile::tempfile().unwrap();
         let device = Device::of(io);
@@ -245,7 +247,13 @@ mod tests {
         let stdin = tempfile::NamedTempFile::new().unwrap();
         let range = 4096..4096 + archive.len() as u64;
         let fd = OwnedFd::from(stdin.reopen().unwrap());
+        let again = (tempfile::tempdir().unwrap(), tempfile::tempfile().unwrap().into());
+        let ended = crate::child::filtered(|| {
+            i32::from(decode(&device, range.clone(), again.0.path(), &again.1).is_err())
+        });
         let result = decode(&device, range, directory.path(), &fd);
+        let expected = i32::from(result.is_err());
+        assert!(matches!(ended, WaitStatus::Exited(_, code) if code == expected), "{ended:?}");
         let stdin = fs::read(stdin.path()).unwrap();
         (directory, stdin, result)
     }

@@ -208,6 +208,21 @@ pub fn set_capabilities(mask: u32) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// Puts a filter on the system calls of this process, for good. Needs `no_new_privs`.
+pub fn filter_calls(program: &[libc::sock_filter]) -> nix::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?,
+        // The kernel copies it and writes nothing.
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: `program` points to as many live instructions as it says, which the kernel copies
+    // before the call returns.
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+    };
+    Errno::result(result).map(drop)
+}
+
 fn owned(fd: libc::c_long) -> nix::Result<OwnedFd> {
     let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
     // SAFETY: the kernel just returned this descriptor to us and nobody else knows it.

@@ -41,7 +41,9 @@ Examples:
     pe-worker doctor --config worker.toml
 
 Signals: SIGTERM finishes what runs and exits; a second one, or SIGINT twice, exits at once.
-Exit status: 0 after a drain or a doctor without a fail, 64 for a bad config or flag, 1 for anything else.";
+SIGHUP makes a new zygote of what kernel and initramfs are now.
+Exit status: 0 after a drain or a doctor without a fail, 64 for a bad config or flag, 1 for
+anything else.";
 
 /// Other things to do.
 #[derive(Debug, Subcommand)]
@@ -105,6 +107,14 @@ pub struct Flags {
     /// Virtual machines at a time [default: cores less one, at least one].
     #[arg(long, value_name = "N")]
     pub slots: Option<u32>,
+    /// Virtual machines kept ready beyond those, so that the next job need not wait for one
+    /// [default: 0].
+    #[arg(long, value_name = "N")]
+    pub standby: Option<u32>,
+    /// Memory that all virtual machines, jobs and results may take together [default: what is
+    /// available, less a reserve].
+    #[arg(long, value_name = "MIB")]
+    pub memory_budget_mib: Option<u64>,
     /// Memory of a virtual machine [default: 512 emulated, 1024 with KVM].
     #[arg(long, value_name = "MIB")]
     pub memory_mib: Option<u64>,
@@ -162,6 +172,8 @@ impl Flags {
             vm_assets: self.vm_assets.clone(),
             name: self.name.clone(),
             slots: self.slots,
+            standby: self.standby,
+            memory_budget_mib: self.memory_budget_mib,
             memory_mib: self.memory_mib,
             token_file: self.token_file.clone(),
             accel: self.accel,

@@ -32,6 +32,17 @@ pub enum AccelChoice {
     Tcg,
 }
 
+/// Whether VMs are bound to cores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PinChoice {
+    /// Each VM to a physical core of its own, if there are enough.
+    #[default]
+    Auto,
+    /// No.
+    Off,
+}
+
 /// A risk that a public worker refuses to run with, unless it is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -55,17 +66,6 @@ impl Risk {
     }
 }
 
-/// Whether VMs are bound to cores.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum PinChoice {
-    /// Each VM to a physical core of its own, if there are enough.
-    #[default]
-    Auto,
-    /// No.
-    Off,
-}
-
 /// Settings as written; everything may be absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -82,6 +82,10 @@ pub struct RawConfig {
     pub slots: Option<u32>,
     /// Cores left alone when `slots` is not set.
     pub spare_cores: Option<u32>,
+    /// VMs kept ready beyond `slots`.
+    pub standby: Option<u32>,
+    /// Memory for all VMs, io files and results that wait.
+    pub memory_budget_mib: Option<u64>,
     /// Guest memory.
     pub memory_mib: Option<u64>,
     /// File with the token.
@@ -161,6 +165,8 @@ pub struct Config {
     pub(crate) vm_assets: PathBuf,
     pub(crate) name: Option<String>,
     pub(crate) slots: u32,
+    pub(crate) standby: u32,
+    pub(crate) memory_budget_mib: Option<u64>,
     pub(crate) memory_mib: Option<u64>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) accel: AccelChoice,
@@ -233,6 +239,8 @@ impl RawConfig {
             name: self.name.or(below.name),
             slots: self.slots.or(below.slots),
             spare_cores: self.spare_cores.or(below.spare_cores),
+            standby: self.standby.or(below.standby),
+            memory_budget_mib: self.memory_budget_mib.or(below.memory_budget_mib),
             memory_mib: self.memory_mib.or(below.memory_mib),
             token_file: self.token_file.or(below.token_file),
             accel: self.accel.or(below.accel),
@@ -263,6 +271,11 @@ impl RawConfig {
         };
         let slots = self.slots.unwrap_or(default_slots.min(SLOTS_MAX));
         bounded("slots", u64::from(slots), 1, u64::from(SLOTS_MAX))?;
+        let standby = self.standby.unwrap_or(STANDBY);
+        bounded("standby", u64::from(standby), 0, u64::from(slots))?;
+        if let Some(mib) = self.memory_budget_mib {
+            bounded("memory_budget_mib", mib, MEMORY_MIB_MIN, u64::from(u32::MAX))?;
+        }
         if let Some(mib) = self.memory_mib {
             bounded("memory_mib", mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)?;
         }
@@ -283,6 +296,8 @@ impl RawConfig {
             vm_assets: self.vm_assets.ok_or_else(|| missing("vm_assets", "a directory"))?,
             name: self.name,
             slots,
+            standby,
+            memory_budget_mib: self.memory_budget_mib,
             memory_mib: self.memory_mib,
             token_file: self.token_file,
             accel: self.accel.unwrap_or_default(),
@@ -306,6 +321,11 @@ impl RawConfig {
 
 /// For the worker itself, the link and the host.
 const SPARE_CORES: u32 = 1;
+
+/// A VM on standby hides how long the next one takes to be restored, and costs the memory of a
+/// whole VM for it. A restore takes as long as killing and checking do, so this pays only where
+/// jobs are as short and the host has memory to spare (`docs/performance.md`).
+const STANDBY: u32 = 0;
 
 /// It owns nothing, on every distribution.
 const VM_USER: &str = "nobody";

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a file or a socket. Time comes in as [`Moment`], randomness as a
 //! number, and what comes out are values that the driver and the shell act on.
 
+pub mod budget;
 pub mod clock;
 pub mod ending;
 pub mod pool;

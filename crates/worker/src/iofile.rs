@@ -10,12 +10,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt as _;
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use pe_proto::limits::IO_FILE_BYTES;
 
 pub mod collect;
 pub mod job;
+
+/// Memory comes in these; a larger page of another architecture is only kept for longer.
+const PAGE: u64 = 4096;
 
 /// One VM's io file.
 #[derive(Debug)]
@@ -37,6 +40,21 @@ impl IoFile {
     /// For the VMM.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// Gives back the memory of all but a range. Only what is left of a dead VM is cut so.
+    pub(crate) fn keep_only(&self, range: &std::ops::Range<u64>) -> io::Result<()> {
+        let after = range.end.next_multiple_of(PAGE);
+        let before = range.start - range.start % PAGE;
+        for (from, to) in [(0, before), (after, IO_FILE_BYTES)] {
+            let signed = |number: u64| i64::try_from(number).map_err(io::Error::other);
+            if from < to {
+                let hole =
+                    FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+                fallocate(&self.file, hole, signed(from)?, signed(to - from)?)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -8,6 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
 use pe_proto::link::LeaseHead;
 use pe_proto::outcome::{Fault, WorkerPhases};
 use pe_proto::{Arch, Outcome};
@@ -15,14 +18,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::core::clock::ClockTerms;
 use crate::core::ending::Ending;
-use crate::driver::Offer;
 use crate::images::{Images, Pack};
 use crate::iofile::IoFile;
 use crate::iofile::collect::{self, Collected};
 use crate::iofile::job::{BadJob, JobWriter, Written};
 use crate::limits::TRANSFER;
-use crate::link::lease::{LeaseLost, LeaseStream};
-use crate::metrics::Metrics;
+use crate::link::lease::LeaseLost;
+use crate::metrics::Refusal;
 use crate::vm::{Bell, LeasedVm, Machine, VmError};
 
 /// What every job of a worker is run with.
@@ -36,6 +38,21 @@ pub struct JobTerms {
     pub clock: ClockTerms,
 }
 
+/// Where a job's archive comes from, and the news that nobody wants its result any more.
+pub trait JobStream: Send {
+    /// The next bytes of the archive, at most `most`; never none.
+    ///
+    /// # Cancel safety
+    /// Bytes that were not returned are kept.
+    fn piece(&mut self, most: u64) -> impl Future<Output = Result<Bytes, LeaseLost>> + Send;
+
+    /// Resolves when nobody wants the job any more.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by asking again.
+    fn ended(&mut self) -> impl Future<Output = LeaseLost> + Send;
+}
+
 /// A job with its result.
 #[derive(Debug)]
 pub struct Finished {
@@ -43,6 +60,33 @@ pub struct Finished {
     pub collected: Collected,
     /// Where the time went.
     pub phases: WorkerPhases,
+    /// Why the wait for its guest ended, if its guest was reached.
+    pub ending: Option<Ending>,
+    /// Why it was refused before that.
+    pub refused: Option<Refusal>,
+    /// From its lease to now.
+    pub took: Duration,
+}
+
+impl Finished {
+    /// Whether the VM and the image did what they are for; `None` if it did not come to that.
+    pub fn is_sound(&self) -> Option<bool> {
+        if self.refused.is_some() {
+            return None;
+        }
+        Some(self.collected.answered && !is_ours(&self.collected.meta.outcome))
+    }
+}
+
+fn is_ours(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Lost { .. } => true,
+        Outcome::Refused { fault, .. } => *fault == Fault::Us,
+        Outcome::Exited { .. }
+        | Outcome::Signaled { .. }
+        | Outcome::TimedOut { .. }
+        | Outcome::OutOfMemory => false,
+    }
 }
 
 /// How far a job got when the wait for its guest ended.
@@ -50,73 +94,94 @@ pub struct Finished {
 enum Waited {
     /// It was in the io file, whole.
     Ran(Written, Ending),
-    /// It never was.
-    Unwritten(Outcome),
+    /// Its VM was lost before.
+    Unwritten(Ending),
+    /// It is none that could be.
+    Refused(Refusal, Outcome),
 }
 
-/// Runs a job in the VM of an offer.
+/// Runs a job in a VM. `vacate` is called when the VM is dead: from then on its slot's next one is
+/// being made.
 ///
 /// # Errors
-/// The lease ended; the VM is dead.
+/// Nobody wants it any more; the VM is dead.
 pub async fn run(
-    offer: Offer,
+    mut vm: LeasedVm,
     head: LeaseHead,
-    stream: &mut LeaseStream,
+    stream: &mut impl JobStream,
     terms: &JobTerms,
-    metrics: &Metrics,
+    vacate: impl FnOnce(),
 ) -> Result<Finished, LeaseLost> {
     let began = Instant::now();
-    let (mut vm, slot) = offer.lease();
     let pid = vm.pid();
     let mut phases = WorkerPhases::default();
     let wall_ms = head.spec.limits.wall_ms;
     let waited = match accept(&head, terms) {
-        Err(outcome) => Ok(Waited::Unwritten(outcome)),
+        Err((why, outcome)) => Ok(Waited::Refused(why, outcome)),
         Ok(pack) => wait(&mut vm, head, &pack, stream, terms, began, &mut phases).await,
     };
     let remains = vm.kill().await;
-    // From here on the slot's next VM is being made.
-    slot.vacate();
+    vacate();
     phases.stop_us = us(remains.killed.took);
-    let waited = waited.inspect_err(|_| metrics.job_cancelled())?;
+    let waited = waited?;
     let parse = Instant::now();
-    let (collected, ending) = match waited {
-        Waited::Unwritten(outcome) => (collect::without_run(outcome), None),
+    let (collected, ending, refused) = match waited {
+        Waited::Refused(why, outcome) => (collect::without_run(outcome), None, Some(why)),
+        Waited::Unwritten(ending) => {
+            let lost = collect::without_run(ending.without_answer(None));
+            (lost, Some(ending), None)
+        }
         Waited::Ran(written, ending) => {
-            if !matches!(ending, Ending::Done) {
-                let console = remains.killed.console.as_str();
-                tracing::warn!(
-                    pid,
-                    ending = ending.as_str(),
-                    wall_ms,
-                    console,
-                    "guest ended badly"
-                );
-            }
-            (collect::collect(remains.io, &written, &ending), Some(ending))
+            (collect::collect(remains.io, &written, &ending), Some(ending), None)
         }
     };
+    if let Some(ending) = ending.as_ref().filter(|ending| !matches!(ending, Ending::Done)) {
+        let (ending, console) = (ending.as_str(), remains.killed.console.as_str());
+        tracing::warn!(pid, ending, wall_ms, console, "guest ended badly");
+    }
     phases.parse_us = us(parse.elapsed());
-    let mut finished = Finished { collected, phases };
+    let took = began.elapsed();
+    let mut finished = Finished { collected, phases, ending, refused, took };
     if !finished.collected.answered {
         // The guest kept no time; what the worker saw of it is the best there is.
         finished.collected.meta.usage.wall_us = phases.guest_us;
     }
-    metrics.job(&finished.collected.meta.outcome, ending.as_ref(), &phases);
     Ok(finished)
 }
 
+/// The result of a job that is not even tried.
+pub fn refuse(why: Refusal, reason: String) -> Finished {
+    let (why, outcome) = unfit(why, reason);
+    Finished {
+        collected: collect::without_run(outcome),
+        phases: WorkerPhases::default(),
+        ending: None,
+        refused: Some(why),
+        took: Duration::ZERO,
+    }
+}
+
+/// Why a job is refused, for the worker and for its client.
+type Unfit = (Refusal, Outcome);
+
 /// Checks what came over the network; returns the pack to run in.
-fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Arc<Pack>, Outcome> {
-    let refuse = |fault: Fault, reason: String| Outcome::Refused { fault, reason };
-    head.spec.check().map_err(|bad| refuse(Fault::Client, bad.to_string()))?;
+fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Arc<Pack>, Unfit> {
+    head.spec.check().map_err(|bad| {
+        let reason = bad.to_string();
+        (Refusal::Spec, Outcome::Refused { fault: Fault::Client, reason })
+    })?;
     if head.spec.arch != terms.arch {
         let reason = format!("this worker runs {}, not {}", terms.arch, head.spec.arch);
-        return Err(refuse(Fault::Us, reason));
+        return Err(unfit(Refusal::Arch, reason));
     }
     let pack = terms.images.pack(head.spec.image);
     let reason = || format!("this worker does not have image {}", head.spec.image);
-    pack.cloned().ok_or_else(|| refuse(Fault::Us, reason()))
+    pack.cloned().ok_or_else(|| unfit(Refusal::Image, reason()))
+}
+
+/// Something is wrong that is no client's fault.
+fn unfit(why: Refusal, reason: String) -> Unfit {
+    (why, Outcome::Refused { fault: Fault::Us, reason })
 }
 
 /// Brings the job to the guest and waits for it to be done with it.
@@ -124,7 +189,7 @@ async fn wait(
     vm: &mut LeasedVm,
     head: LeaseHead,
     pack: &Pack,
-    stream: &mut LeaseStream,
+    stream: &mut impl JobStream,
     terms: &JobTerms,
     began: Instant,
     phases: &mut WorkerPhases,
@@ -133,31 +198,24 @@ async fn wait(
     let exited = machine.exited();
     let limits = head.spec.limits;
     let deadline = Duration::from_millis(head.deadline_ms);
-    let bring =
-        async { tokio::join!(receive(head, pack.uuid(), io, stream, began), machine.attach(pack)) };
-    let (received, attached) = tokio::select! {
+    let brought = tokio::select! {
         biased;
-        // The job is there and the pack is plugged in, or one of them failed.
-        both = bring => both,
+        // The guest has its job, or cannot have it, or nobody wants it any more.
+        brought = bring(machine, io, head, pack, stream, began) => brought?,
         // The VM died under it.
-        () = exited => return Ok(Waited::Unwritten(Ending::Exited.without_answer(None))),
+        () = exited => return Ok(Waited::Unwritten(Ending::Exited)),
     };
-    let (written, transfer) = match received? {
-        Ok(received) => received,
-        Err(bad) => {
-            let reason = crate::chain(&bad);
-            return Ok(Waited::Unwritten(Outcome::Refused { fault: Fault::Us, reason }));
+    let (written, transfer) = match brought {
+        Brought::Whole(written, transfer) => (written, transfer),
+        Brought::Bad(bad) => {
+            let why = if matches!(bad, BadJob::Host(_)) { Refusal::Host } else { Refusal::Archive };
+            let (why, outcome) = unfit(why, crate::chain(&bad));
+            return Ok(Waited::Refused(why, outcome));
         }
+        Brought::Broken(error) => return Ok(Waited::Unwritten(broken(&error))),
     };
     phases.transfer_us = us(transfer);
-    let woken = match attached {
-        Ok(()) => machine.wake().await,
-        Err(error) => Err(error),
-    };
     phases.attach_us = us(began.elapsed().saturating_sub(transfer));
-    if let Err(error) = woken {
-        return Ok(Waited::Ran(written, broken(&error)));
-    }
     let asked = Instant::now();
     let budget = terms.clock.budget(&limits, deadline, began.elapsed());
     let ending = listen(machine, stream, budget).await;
@@ -165,10 +223,75 @@ async fn wait(
     Ok(Waited::Ran(written, ending?))
 }
 
+/// How far a job was brought.
+enum Brought {
+    /// The guest is awake and has all of it. The time is that of the transfer.
+    Whole(Written, Duration),
+    /// It is none that a guest could have.
+    Bad(BadJob),
+    /// The VM does not take it.
+    Broken(VmError),
+}
+
+/// Writes the job while the pack is plugged in, then wakes the guest. The first thing that goes
+/// wrong ends it: a lease that is over costs its VM no second more.
+async fn bring(
+    machine: &mut dyn Machine,
+    io: &IoFile,
+    head: LeaseHead,
+    pack: &Pack,
+    stream: &mut impl JobStream,
+    began: Instant,
+) -> Result<Brought, LeaseLost> {
+    let mut attach = machine.attach(pack).fuse();
+    let received = {
+        let mut receive = std::pin::pin!(receive(head, pack.uuid(), io, stream, began));
+        loop {
+            tokio::select! {
+                biased;
+                // All of it is there, or will never be.
+                received = &mut receive => break received?,
+                // The pack is there; a VM that cannot have it is of no use.
+                attached = &mut attach, if !attach.is_terminated() => {
+                    if let Err(error) = attached {
+                        return Ok(Brought::Broken(error));
+                    }
+                }
+            }
+        }
+    };
+    let (written, transfer) = match received {
+        Ok(received) => received,
+        Err(bad) => return Ok(Brought::Bad(bad)),
+    };
+    if !attach.is_terminated() {
+        tokio::select! {
+            biased;
+            // Nobody waits for it any more.
+            lost = stream.ended() => return Err(lost),
+            // The pack is there, too, or will never be.
+            attached = &mut attach => if let Err(error) = attached {
+                return Ok(Brought::Broken(error));
+            },
+        }
+    }
+    drop(attach);
+    tokio::select! {
+        biased;
+        // Nobody waits for it any more.
+        lost = stream.ended() => Err(lost),
+        // The guest knows of its job.
+        woken = machine.wake() => Ok(match woken {
+            Ok(()) => Brought::Whole(written, transfer),
+            Err(error) => Brought::Broken(error),
+        }),
+    }
+}
+
 /// Waits for the guest, the clock, or the end of the lease.
 async fn listen(
     machine: &mut dyn Machine,
-    stream: &mut LeaseStream,
+    stream: &mut impl JobStream,
     budget: Duration,
 ) -> Result<Ending, LeaseLost> {
     let said = async {
@@ -195,7 +318,7 @@ async fn receive(
     head: LeaseHead,
     pack_uuid: [u8; 16],
     io: &IoFile,
-    stream: &mut LeaseStream,
+    stream: &mut impl JobStream,
     began: Instant,
 ) -> Result<Result<(Written, Duration), BadJob>, LeaseLost> {
     let archive_bytes = head.archive_bytes;

@@ -12,6 +12,7 @@
 
 pub mod limits;
 
+pub mod canary;
 pub mod core;
 pub mod driver;
 
@@ -20,16 +21,19 @@ pub mod iofile;
 pub mod jail;
 pub mod job;
 pub mod link;
+pub mod memory;
 pub mod vm;
 
 pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod doctor;
+mod drain;
 pub mod host;
 pub mod metrics;
 pub mod probe;
 pub mod signals;
+pub mod verify;
 pub mod worker;
 
 mod sys;

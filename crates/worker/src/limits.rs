@@ -72,8 +72,31 @@ pub const REAP_EVERY: Duration = Duration::from_millis(5);
 
 /// VMs starting at a time.
 pub const STARTING_MAX: u32 = 2;
-/// Failed restores in a row after which a VM is booted instead.
+/// VM starts per second for each slot, in the long run. A restore takes 6 ms at best and a job
+/// some more; a pool that starts VMs faster than this is losing them.
+pub const STARTS_PER_SLOT_SECOND: u32 = 25;
+/// Failed restores in a row after which the zygote is given up and VMs are booted.
 pub const RESTORES_MAX: u32 = 3;
+/// Failed trials in a row after which the same is done. Each uses another image.
+pub const TRIALS_MAX: u32 = 3;
+/// Wait before a zygote that was given up is built anew; doubles up to [`REBUILD_MAX`]. A build
+/// is a boot: seconds of CPU that jobs need, too.
+pub const REBUILD_MIN: Duration = Duration::from_secs(5);
+/// See [`REBUILD_MIN`].
+pub const REBUILD_MAX: Duration = Duration::from_secs(600);
+/// Building a zygote: a boot, and saving what it made. Backends have shorter bounds of their own.
+pub const REBUILD: Duration = Duration::from_secs(180);
+/// How often the files that a zygote is made of are looked at, at most.
+pub const INPUTS_EVERY: Duration = Duration::from_secs(1);
+/// Jobs of an image lost in a row after which a job of our own is run in it.
+pub const IMAGE_FAILURES_MAX: u32 = 3;
+/// How long an image in which even that was lost is not offered; doubles up to
+/// [`QUARANTINE_MAX`].
+pub const QUARANTINE_MIN: Duration = Duration::from_secs(60);
+/// See [`QUARANTINE_MIN`].
+pub const QUARANTINE_MAX: Duration = Duration::from_secs(30 * 60);
+/// Wall clock of a job of our own. `true` takes milliseconds, emulated on a busy host seconds.
+pub const TRIAL_WALL: Duration = Duration::from_secs(20);
 /// First wait after a failed start; doubles up to [`START_BACKOFF_MAX`].
 pub const START_BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// See [`START_BACKOFF_MIN`].
@@ -81,6 +104,16 @@ pub const START_BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// Requests to the pool's task that wait. Each comes from a task of the link, one per slot.
 pub const POOL_QUEUE: usize = 64;
+
+/// Memory of a VMM beside its guest's: 20 to 30 MiB resident when measured.
+pub const VMM_MIB: u64 = 32;
+/// The saved memory of a zygote: what a guest has touched when it is ready, about 100 MiB when
+/// measured. While a new one is made beside it, the reserve of the host covers that.
+pub const ZYGOTE_MIB: u64 = 192;
+/// Of the memory that is available, left to the host: a part of all there is, and at least this.
+pub const MEMORY_RESERVE_MIB: u64 = 128;
+/// See [`MEMORY_RESERVE_MIB`]: one in so many.
+pub const MEMORY_RESERVE_PART: u64 = 16;
 
 /// Results on their way to the LB beyond one per slot: each holds its io file until it is sent,
 /// while the slot already has its next VM.
@@ -98,6 +131,8 @@ pub const LINK_GOOD_AFTER: Duration = Duration::from_secs(30);
 pub const PING_EVERY: Duration = Duration::from_secs(15);
 /// No answer to a ping within this: the link is dead.
 pub const PING_ANSWER: Duration = Duration::from_secs(10);
+/// A connection that broke is known to be gone this soon after its streams have ended.
+pub const LINK_NEWS: Duration = Duration::from_millis(20);
 /// Beyond the LB's own poll time: then the link is taken for dead.
 pub const POLL_MARGIN: Duration = Duration::from_secs(10);
 /// Longest poll time a worker believes; middleboxes forget idle streams soon after.
@@ -157,8 +192,6 @@ pub const DOCTOR_QUICK: Duration = Duration::from_secs(25);
 pub const MEMORY_MIB_KVM: u64 = 1024;
 /// The same where every page is emulated.
 pub const MEMORY_MIB_TCG: u64 = 512;
-/// What is left to the worker and to the host.
-pub const MEMORY_MIB_RESERVE: u64 = 512;
 /// Descriptors of the worker for one VM: sockets, memory, io file, pidfd, pipes, results.
 pub const DESCRIPTORS_PER_VM: u64 = 16;
 /// The numbers kept for VMMs, the packs, the link, the log.
@@ -168,6 +201,8 @@ pub const DESCRIPTORS_RESERVE: u64 = 512;
 pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
 /// The catalogue: thousands of images.
 pub const CATALOGUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Read of a pack at a time while it is verified.
+pub const VERIFY_PIECE_BYTES: usize = 1024 * 1024;
 
 const _: () = assert!(DEADLINE_RESERVE.as_millis() < GRACE_KVM.as_millis());
 const _: () = assert!(MEMORY_MIB_MIN < MEMORY_MIB_MAX);

@@ -10,12 +10,13 @@
 //! Owns the connection and the tasks on it. A VM is on offer exactly as long as its ready request
 //! is parked. It ends when draining is done; until then it dials again for ever.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pe_proto::Digest;
 use pe_proto::link::Hello;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,8 @@ use crate::job::JobTerms;
 use crate::limits::{
     DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LINK_GOOD_AFTER, RESULTS_WAITING_PER_SLOT,
 };
-use crate::metrics::Metrics;
+use crate::memory::Rooms;
+use crate::metrics::{LinkState, Metrics};
 
 mod body;
 pub(crate) mod call;
@@ -46,7 +48,9 @@ pub struct LinkTerms {
     /// Who we are and what we offer.
     pub hello: Hello,
     /// How jobs are run.
-    pub jobs: JobTerms,
+    pub jobs: Arc<JobTerms>,
+    /// Room for io files and results.
+    pub rooms: Rooms,
 }
 
 /// The link, ready to run.
@@ -103,6 +107,7 @@ impl Link {
     pub async fn run(self) {
         let shared = &self.shared;
         let began = Instant::now();
+        shared.metrics.link(LinkState::Down);
         let mut reconnect = Reconnect::new(ReconnectTerms {
             wait_min: DIAL_BACKOFF_MIN,
             wait_max: DIAL_BACKOFF_MAX,
@@ -120,9 +125,14 @@ impl Link {
     }
 }
 
+/// Images that are not to be offered.
+type Quarantine = watch::Receiver<Arc<BTreeSet<Digest>>>;
+
 impl Shared {
-    fn images(&self) -> Vec<Digest> {
-        self.terms.hello.images.clone()
+    /// Those that are to be, as things are now.
+    fn images(&self, quarantine: &mut Quarantine) -> Vec<Digest> {
+        let out = quarantine.borrow_and_update();
+        self.terms.hello.images.iter().copied().filter(|image| !out.contains(image)).collect()
     }
 }
 

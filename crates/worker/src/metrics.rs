@@ -1,47 +1,78 @@
-//! What the worker counts. Registered once, passed by clone; labels come from closed enums only.
+//! What the worker counts (`docs/metrics.md`). Registered once, passed by clone; labels come from
+//! closed enums only, and each of their series is there from the start, so that an alarm on one
+//! that never moved is no alarm on one that is missing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pe_proto::Outcome;
-use pe_proto::outcome::WorkerPhases;
+use pe_proto::outcome::{Clock, WorkerPhases};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
 use crate::core::ending::Ending;
-use crate::core::pool::{How, Slot};
+use crate::core::pool::{How, Slot, Subject};
 
+mod labels;
 mod listener;
+mod register;
 mod strays;
 
+pub use labels::{Built, Direction, Killer, LinkState, PackState, Refusal, Trial};
 pub use listener::{MetricsError, serve};
 pub use strays::unexpected_vmms;
 
-/// From a millisecond to a minute, finer where it matters.
-const SECONDS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+use register::Adder;
 
 /// All counters, gauges and histograms of a worker.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
     slots: IntGaugeVec,
+    /// VMs that the pool holds; what is alive beyond them is unexpected.
+    held: Arc<AtomicU32>,
+    unexpected_vmms: IntGauge,
     starts: HistogramVec,
     start_failures: IntCounterVec,
     ready_deaths: IntCounter,
-    phases: HistogramVec,
+    zygote_builds: IntCounterVec,
+    trials: IntCounterVec,
+    quarantined: IntGauge,
+    packs: IntGaugeVec,
+    transfer: Histogram,
+    attach: Histogram,
+    run: Histogram,
+    stop: Histogram,
+    collect: Histogram,
+    job: Histogram,
     outcomes: IntCounterVec,
     endings: IntCounterVec,
-    clock_kills: IntCounter,
-    cancelled: IntCounter,
-    refused_results: IntCounter,
-    results_lost: IntCounter,
-    link_up: IntGauge,
-    link_losses: IntCounter,
-    job_bytes: IntCounterVec,
-    unexpected_vmms: IntGauge,
+    kills: IntCounterVec,
+    refusals: IntCounterVec,
+    io_bytes: IntCounterVec,
     result_bytes: Histogram,
+    results_refused: IntCounter,
+    results_lost: IntCounter,
+    link_state: IntGaugeVec,
+    link_losses: IntCounter,
+    memory_budget: IntGauge,
+    memory_used: IntGauge,
+}
+
+/// How a job went, for its counters.
+#[derive(Debug, Clone, Copy)]
+pub struct JobSeen<'a> {
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// Why the wait for its guest ended, if there was one.
+    pub ending: Option<&'a Ending>,
+    /// Where its time went.
+    pub phases: &'a WorkerPhases,
+    /// From its lease to its result.
+    pub took: Duration,
 }
 
 impl Metrics {
@@ -52,24 +83,86 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some("pe_worker".to_owned()), None)?;
         let add = Adder(&registry);
+        let how = How::ALL.map(How::as_str);
         Ok(Self {
-            slots: add.gauges("slots", "slots by state", &["state"])?,
-            starts: add.histograms("vm_start_seconds", "from start to ready", &["how"])?,
-            start_failures: add.counters("vm_start_failures_total", "vms not ready", &["how"])?,
-            ready_deaths: add.counter("ready_vm_deaths_total", "ready vms that died")?,
-            phases: add.histograms("job_phase_seconds", "time of a job's phases", &["phase"])?,
-            outcomes: add.counters("jobs_total", "jobs by outcome", &["outcome"])?,
-            endings: add.counters("job_endings_total", "why the wait ended", &["ending"])?,
-            clock_kills: add.counter("clock_kills_total", "vms killed by the worker's clock")?,
-            cancelled: add.counter("jobs_cancelled_total", "leases reset by the lb")?,
-            refused_results: add.counter("results_refused_total", "results the lb dropped")?,
-            results_lost: add.counter("results_lost_total", "results that could not be sent")?,
-            link_up: add.gauge("link_up", "1 while a session with the lb is open")?,
-            link_losses: add.counter("link_losses_total", "sessions that broke")?,
-            job_bytes: add.counters("io_bytes_total", "archive bytes", &["direction"])?,
-            unexpected_vmms: add
-                .gauge("unexpected_vmm_processes", "children that are no vm of the pool")?,
-            result_bytes: add.bytes("result_bytes", "size of result archives")?,
+            slots: add.gauges("slots", "Slots by state.", "state", &Slot::ALL.map(Slot::as_str))?,
+            held: Arc::default(),
+            unexpected_vmms: add.gauge(
+                "unexpected_vmm_processes",
+                "Processes that no VM of the pool accounts for.",
+            )?,
+            starts: add.seconds_by("vm_start_seconds", "From start to ready.", "how", &how)?,
+            start_failures: add.counters(
+                "vm_start_failures_total",
+                "VMs that did not become ready.",
+                "how",
+                &how,
+            )?,
+            ready_deaths: add
+                .counter("ready_vm_deaths_total", "VMs that died before their job.")?,
+            zygote_builds: add.counters(
+                "zygote_builds_total",
+                "Zygotes built anew.",
+                "result",
+                &Built::names(),
+            )?,
+            trials: add.counters("trials_total", "Jobs of our own.", "result", &Trial::names())?,
+            quarantined: add.gauge("quarantined_images", "Images that are not offered.")?,
+            packs: add.gauges(
+                "packs",
+                "Packs by what is known of them.",
+                "state",
+                &PackState::names(),
+            )?,
+            transfer: add.seconds("transfer_seconds", "From a lease to its job being whole.")?,
+            attach: add.seconds("attach_seconds", "From a whole job to its guest being woken.")?,
+            run: add
+                .seconds("run_seconds", "From waking a guest to the end of the wait for it.")?,
+            stop: add.seconds("stop_seconds", "From killing a VM to its being reaped.")?,
+            collect: add.seconds("collect_seconds", "Checking what a dead VM left.")?,
+            job: add.seconds("job_seconds", "From a lease to its result.")?,
+            outcomes: add.counters(
+                "jobs_total",
+                "Jobs by outcome.",
+                "outcome",
+                &labels::OUTCOMES,
+            )?,
+            endings: add.counters(
+                "job_endings_total",
+                "Why waits ended.",
+                "ending",
+                &Ending::NAMES,
+            )?,
+            kills: add.counters(
+                "kills_total",
+                "Jobs that did not end by themselves.",
+                "clock",
+                &Killer::names(),
+            )?,
+            refusals: add.counters(
+                "refusals_total",
+                "Jobs refused here.",
+                "reason",
+                &Refusal::names(),
+            )?,
+            io_bytes: add.counters(
+                "io_bytes_total",
+                "Archive bytes.",
+                "direction",
+                &Direction::names(),
+            )?,
+            result_bytes: add.bytes("result_bytes", "Size of result archives.")?,
+            results_refused: add.counter("results_refused_total", "Results the LB dropped.")?,
+            results_lost: add.counter("results_lost_total", "Results that could not be sent.")?,
+            link_state: add.gauges(
+                "link_state",
+                "1 for the state the link is in.",
+                "state",
+                &LinkState::names(),
+            )?,
+            link_losses: add.counter("link_losses_total", "Sessions that broke.")?,
+            memory_budget: add.gauge("memory_budget_bytes", "Memory that may be used.")?,
+            memory_used: add.gauge("memory_used_bytes", "Memory that is spoken for.")?,
             registry,
         })
     }
@@ -84,14 +177,26 @@ impl Metrics {
         self.slots.with_label_values(&[state.as_str()]).set(i64::from(count));
     }
 
+    /// How many VMs the pool accounts for.
+    pub fn set_held(&self, vms: u32) {
+        self.held.store(vms, Ordering::Relaxed);
+    }
+
+    /// Children that no VM is known for, and VMs that no slot holds.
+    pub fn set_unexpected_vmms(&self, strays: usize, known: usize) {
+        let held = usize::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
+        let count = strays.saturating_add(known.saturating_sub(held));
+        self.unexpected_vmms.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// A VM became ready.
     pub fn vm_started(&self, how: How, took: Duration) {
-        self.starts.with_label_values(&[how_name(how)]).observe(took.as_secs_f64());
+        self.starts.with_label_values(&[how.as_str()]).observe(took.as_secs_f64());
     }
 
     /// A VM did not become ready.
     pub fn vm_start_failed(&self, how: How) {
-        self.start_failures.with_label_values(&[how_name(how)]).inc();
+        self.start_failures.with_label_values(&[how.as_str()]).inc();
     }
 
     /// A VM died while nobody used it.
@@ -99,48 +204,76 @@ impl Metrics {
         self.ready_deaths.inc();
     }
 
+    /// A zygote was built anew, or was not.
+    pub fn zygote(&self, built: Built) {
+        self.zygote_builds.with_label_values(&[built.as_str()]).inc();
+    }
+
+    /// A job of ours ended.
+    pub fn trial(&self, subject: Subject, passed: bool) {
+        self.trials.with_label_values(&[Trial::of(subject, passed).as_str()]).inc();
+    }
+
+    /// So many images are not offered.
+    pub fn quarantined(&self, images: usize) {
+        self.quarantined.set(i64::try_from(images).unwrap_or(i64::MAX));
+    }
+
+    /// So many packs are in a state.
+    pub fn packs(&self, state: PackState, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.packs.with_label_values(&[state.as_str()]).set(count);
+    }
+
     /// A job ended.
-    pub fn job(&self, outcome: &Outcome, ending: Option<&Ending>, phases: &WorkerPhases) {
+    pub fn job(&self, seen: JobSeen<'_>) {
+        let JobSeen { outcome, ending, phases, took } = seen;
         self.outcomes.with_label_values(&[outcome.kind()]).inc();
         if let Some(ending) = ending {
             self.endings.with_label_values(&[ending.as_str()]).inc();
-            if matches!(ending, Ending::Clock) {
-                self.clock_kills.inc();
+            for (histogram, us) in [(&self.attach, phases.attach_us), (&self.run, phases.guest_us)]
+            {
+                histogram.observe(seconds(us));
             }
         }
-        let rows = [
-            ("transfer", phases.transfer_us),
-            ("attach", phases.attach_us),
-            ("guest", phases.guest_us),
-            ("stop", phases.stop_us),
-            ("collect", phases.parse_us),
-        ];
-        for (name, us) in rows {
-            let seconds = Duration::from_micros(us).as_secs_f64();
-            self.phases.with_label_values(&[name]).observe(seconds);
+        if let Outcome::TimedOut { clock } = outcome {
+            self.killed(match clock {
+                Clock::Guest => Killer::Guest,
+                Clock::Worker => Killer::Worker,
+                Clock::Lb => Killer::Lb,
+            });
         }
+        self.transfer.observe(seconds(phases.transfer_us));
+        self.stop.observe(seconds(phases.stop_us));
+        self.collect.observe(seconds(phases.parse_us));
+        self.job.observe(took.as_secs_f64());
+    }
+
+    /// A job was ended by somebody.
+    pub fn killed(&self, by: Killer) {
+        self.kills.with_label_values(&[by.as_str()]).inc();
+    }
+
+    /// A job was refused before it reached a guest.
+    pub fn refused(&self, why: Refusal) {
+        self.refusals.with_label_values(&[why.as_str()]).inc();
     }
 
     /// Archive bytes of a job came.
     pub fn bytes_in(&self, bytes: u64) {
-        self.job_bytes.with_label_values(&["in"]).inc_by(bytes);
+        self.io_bytes.with_label_values(&[Direction::In.as_str()]).inc_by(bytes);
     }
 
     /// A result of this size is to be sent.
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
     pub fn bytes_out(&self, bytes: u64) {
-        self.job_bytes.with_label_values(&["out"]).inc_by(bytes);
+        self.io_bytes.with_label_values(&[Direction::Out.as_str()]).inc_by(bytes);
         self.result_bytes.observe(bytes as f64);
-    }
-
-    /// The LB reset a lease.
-    pub fn job_cancelled(&self) {
-        self.cancelled.inc();
     }
 
     /// The LB did not want a result.
     pub fn result_refused(&self) {
-        self.refused_results.inc();
+        self.results_refused.inc();
     }
 
     /// A result could not be sent.
@@ -148,9 +281,11 @@ impl Metrics {
         self.results_lost.inc();
     }
 
-    /// A session is open, or not.
-    pub fn link(&self, up: bool) {
-        self.link_up.set(i64::from(up));
+    /// The link is in this state, and in no other.
+    pub fn link(&self, state: LinkState) {
+        for other in LinkState::ALL {
+            self.link_state.with_label_values(&[other.as_str()]).set(i64::from(*other == state));
+        }
     }
 
     /// A session broke.
@@ -158,54 +293,20 @@ impl Metrics {
         self.link_losses.inc();
     }
 
-    /// Children of the worker that it does not know of.
-    pub fn set_unexpected_vmms(&self, count: usize) {
-        self.unexpected_vmms.set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// Memory that may be used.
+    pub fn memory_budget(&self, bytes: u64) {
+        self.memory_budget.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Memory that is spoken for.
+    pub fn memory_used(&self, bytes: u64) {
+        self.memory_used.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }
 
-fn how_name(how: How) -> &'static str {
-    match how {
-        How::Restore => "restore",
-        How::Boot => "boot",
-    }
+fn seconds(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64()
 }
 
-struct Adder<'a>(&'a Registry);
-
-impl Adder<'_> {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        collector: prometheus::Result<C>,
-    ) -> prometheus::Result<C> {
-        let collector = collector?;
-        self.0.register(Box::new(collector.clone()))?;
-        Ok(collector)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.add(IntGauge::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        self.add(IntGaugeVec::new(Opts::new(name, help), by))
-    }
-
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.add(IntCounter::new(name, help))
-    }
-
-    fn counters(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntCounterVec> {
-        self.add(IntCounterVec::new(Opts::new(name, help), by))
-    }
-
-    fn histograms(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<HistogramVec> {
-        let opts = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        self.add(HistogramVec::new(opts, by))
-    }
-
-    fn bytes(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
-        let buckets = prometheus::exponential_buckets(1024.0, 8.0, 6)?;
-        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)))
-    }
-}
+#[cfg(test)]
+mod tests;

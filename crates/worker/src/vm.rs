@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::core::pool::How;
@@ -32,6 +33,21 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// Makes a VM that waits for its job, with an io file of its own. Dropping the future kills
     /// what was started.
     fn start(&self, how: How) -> BoxFuture<'_, Result<ReadyVm, StartError>>;
+
+    /// Whether there is a zygote to restore from. Without one VMs are booted, and the pool asks
+    /// for one by [`Backend::rebuild`].
+    fn has_zygote(&self) -> bool {
+        true
+    }
+
+    /// Opens kernel and initramfs anew and makes a zygote of them in place of the one there is.
+    /// Until that has worked the old one stays in use; VMs that are being started meanwhile may
+    /// be of either. Dropping the future kills what was started and leaves the old zygote. It is
+    /// called by the pool only, once at a time.
+    fn rebuild(&self) -> BoxFuture<'_, Result<(), StartError>> {
+        let unsupported = StartError::Unsupported("this backend saves no zygote".to_owned());
+        std::future::ready(Err(unsupported)).boxed()
+    }
 }
 
 /// A running VM, as its backend sees it. Dropping it kills and reaps it.

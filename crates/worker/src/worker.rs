@@ -10,25 +10,26 @@ use std::time::Duration;
 use pe_proto::Arch;
 use pe_proto::link::Hello;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::Canary;
 use crate::config::Config;
+use crate::core::budget::{self, TooSmall};
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
-use crate::driver::{self, PoolError};
+use crate::drain::{Drain, Part};
+use crate::driver::{self, Inputs, PoolError};
 use crate::host;
 use crate::images::{Images, ImagesError, Pack};
 use crate::jail::{Jail, Needs};
 use crate::job::JobTerms;
-use crate::limits::{
-    COLDPLUG_MAX, DEADLINE_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG, RESTORES_MAX, SETTLE_DOWN,
-    START_BACKOFF_MAX, START_BACKOFF_MIN, STARTING_MAX,
-};
+use crate::limits::{COLDPLUG_MAX, DEADLINE_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG, SETTLE_DOWN};
 use crate::link::{LbAddress, Link, LinkTerms, Token};
+use crate::memory::{self, Rooms};
 use crate::metrics::{self, Metrics, MetricsError};
 use crate::probe::{self, Circumstances, Memory};
 use crate::signals::Signals;
+use crate::verify::verify;
 use crate::vm::process::{Census, Spawner};
 use crate::vm::qemu::{Accel, Assets, Launcher, LauncherTerms, Qemu, Zygote};
 use crate::vm::{Backend, StartError};
@@ -65,6 +66,9 @@ pub enum WorkerError {
     /// A defect of ours.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// Too many VMs for the memory there is.
+    #[error(transparent)]
+    Memory(#[from] TooSmall),
     /// Told twice to end.
     #[error("ended at once, as told")]
     Forced,
@@ -233,14 +237,24 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     let token = config.token_file.as_deref().map(Token::read).transpose();
     let token = token.map_err(|source| WorkerError::Host { what: "token_file", source })?;
     let metrics = Metrics::new()?;
+    // Both before anything is made of them.
+    let budget_mib = config.memory_budget_mib.unwrap_or_else(memory::available_mib);
+    let inputs =
+        Inputs::of(["vmlinuz", "initramfs.cpio"].map(|name| config.vm_assets.join(name)).to_vec());
     let foundation = tokio::select! {
         biased;
         // Nothing runs yet, so there is nothing to finish.
-        () = signals.next() => return Ok(()),
+        () = signals.end() => return Ok(()),
         foundation = Foundation::lay(&config) => foundation?,
     };
     let Foundation { arch, images, launcher, accel, zygote, census, jail, kernel, qemu, .. } =
         foundation;
+    let memory_mib = config.memory_mib.unwrap_or(memory_mib(accel));
+    let needs = budget::Needs { slots: config.slots, standby: config.standby, memory_mib };
+    let plan = needs.within(budget_mib)?;
+    if !plan.fits_all(config.slots) {
+        tracing::warn!(budget_mib, "memory is too small for jobs in all slots at the same time");
+    }
     let backend: Arc<dyn Backend> = Arc::new(Qemu::new(launcher, accel, zygote));
     let hello = Hello {
         worker: config.name.clone().unwrap_or_else(host::name),
@@ -263,14 +277,25 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     );
     let grace = config.grace.unwrap_or(accel.grace());
     let clock = ClockTerms { grace, reserve: DEADLINE_RESERVE };
-    let terms = LinkTerms { lb, token, hello, jobs: JobTerms { images, arch, clock } };
-    let (pool, handle) = driver::pool(pool_terms(config.slots), backend, metrics.clone());
+    let packs = Arc::clone(&images);
+    let jobs = Arc::new(JobTerms { images, arch, clock });
+    let rooms = Rooms::new(plan, metrics.clone());
+    let canary = Canary::new(Arc::clone(&jobs));
+    let terms = LinkTerms { lb, token, hello, jobs, rooms };
+    let pool_terms = PoolTerms::of(config.slots, config.standby);
+    let (pool, handle) = driver::pool(pool_terms, backend, metrics.clone());
+    let pool = pool.trying(Arc::new(canary)).watching(inputs);
     let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = JoinSet::new();
     if let Some(at) = config.metrics {
         let serve = metrics::serve(at, metrics.clone(), census, stop.clone());
         tasks.spawn(async move { serve.await.map(|()| Part::Metrics).map_err(Into::into) });
     }
+    let verify = verify(packs, handle.clone(), metrics.clone(), stop.clone());
+    tasks.spawn(async move {
+        verify.await;
+        Ok(Part::Packs)
+    });
     let link = Link::new(terms, handle.clone(), metrics, drain.clone());
     tasks.spawn(async move {
         link.run().await;
@@ -278,75 +303,13 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     });
     let stopped = stop.clone();
     tasks.spawn(async move { Ok(pool.run(stopped).await.map(|()| Part::Pool)?) });
-    let ended = supervise(&mut tasks, &mut signals, &drain, &handle, config.drain).await;
+    let drain = Drain { token: drain, pool: handle, within: config.drain };
+    let ended = drain.supervise(&mut tasks, async || signals.next().await).await;
     stop.cancel();
     // Dropped tasks drop their VMs, and dropped VMs are dead ones.
     tasks.shutdown().await;
-    drop(handle);
+    drop(drain);
     // Dead ones are reaped elsewhere; with the last of them goes what they had.
     let _ = tokio::task::spawn_blocking(move || jail.settle(SETTLE_DOWN)).await;
     ended
-}
-
-/// A part of the worker that ended.
-#[derive(Debug)]
-enum Part {
-    Link,
-    Pool,
-    Metrics,
-}
-
-async fn supervise(
-    tasks: &mut JoinSet<Result<Part, WorkerError>>,
-    signals: &mut Signals,
-    drain: &CancellationToken,
-    pool: &driver::PoolHandle,
-    within: Duration,
-) -> Result<(), WorkerError> {
-    let mut deadline = std::pin::pin!(deadline(drain, within));
-    let (mut link_ended, mut pool_ended) = (false, false);
-    while !(link_ended && pool_ended) {
-        tokio::select! {
-            biased;
-            // Told to end: first in good order, then at once.
-            () = signals.next() => {
-                if drain.is_cancelled() {
-                    return Err(WorkerError::Forced);
-                }
-                tracing::info!(within_ms = within.as_millis(), "worker drains");
-                drain.cancel();
-                pool.drain();
-            }
-            // One part ended: the link when the last result was sent, the pool when the last VM
-            // is gone.
-            Some(part) = tasks.join_next() => match part.map_err(PoolError::Task)?? {
-                Part::Link => link_ended = true,
-                Part::Pool => pool_ended = true,
-                Part::Metrics => {}
-            },
-            // What still runs had its time.
-            () = &mut deadline => {
-                tracing::warn!("drain took too long; what runs is killed");
-                return Ok(());
-            }
-        }
-    }
-    tracing::info!("worker drained");
-    Ok(())
-}
-
-/// Resolves `within` after draining began.
-async fn deadline(drain: &CancellationToken, within: Duration) {
-    drain.cancelled().await;
-    sleep(within).await;
-}
-
-fn pool_terms(slots: u32) -> PoolTerms {
-    PoolTerms {
-        slots,
-        starting_max: STARTING_MAX,
-        restores_max: RESTORES_MAX,
-        backoff_min: START_BACKOFF_MIN,
-        backoff_max: START_BACKOFF_MAX,
-    }
 }

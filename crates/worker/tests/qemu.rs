@@ -3,7 +3,7 @@
 //! Needs what `make` builds: the guests' kernel and initramfs, and the busybox image. They are
 //! looked for in `$PE_BUILD_DIR`, else in the workspace's `build`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -335,4 +335,41 @@ async fn a_vmm_that_cannot_start_says_why() {
     assert!(!foundation.has_zygote());
     let error = foundation.into_backend().start(How::Boot).await.expect_err("no vm");
     assert!(error.to_string().contains("no such luck"), "{error}");
+}
+
+/// One `name value` a line. Of each mapping only where it begins; names as the kernel gives them.
+const WHO_AM_I: &str = r#"
+    echo "random $(head -c 32 /dev/urandom | md5sum)"
+    for id in boot_id uuid; do echo "$id $(cat /proc/sys/kernel/random/$id)"; done
+    for of in stack vdso heap; do
+        echo "$of $(grep "\[$of\]" /proc/self/maps | cut -d- -f1)"
+    done
+    echo "again $(cat /proc/sys/kernel/random/boot_id)"
+    echo "time $(date +%s)"
+"#;
+
+/// Threat case 17.
+#[tokio::test]
+async fn vms_of_one_zygote_have_no_identity_in_common() {
+    let rig = rig(&["busybox"]).await;
+    let mut siblings = Vec::new();
+    for _ in 0..3 {
+        let collected = rig.run(rig.restore().await, WHO_AM_I, async |_| {}).await;
+        assert_eq!(collected.meta.outcome, Outcome::Exited { code: 0 });
+        let said = stdout(&collected);
+        let pairs = said.lines().filter_map(|line| line.split_once(' '));
+        let own: HashMap<String, String> =
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        assert_eq!(own.len(), 8, "{said}");
+        assert!(own.values().all(|value| !value.is_empty()), "{said}");
+        assert_eq!(own["boot_id"], own["again"], "a boot id stays what it is");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("now");
+        let told: u64 = own["time"].parse().expect("seconds");
+        assert!(now.as_secs().abs_diff(told) < 30, "the clock is the zygote's");
+        siblings.push(own);
+    }
+    for name in ["random", "boot_id", "uuid", "stack", "vdso", "heap"] {
+        let values: HashSet<&String> = siblings.iter().map(|own| &own[name]).collect();
+        assert_eq!(values.len(), siblings.len(), "{name}: {values:?}");
+    }
 }

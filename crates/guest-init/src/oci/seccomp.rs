@@ -1,9 +1,10 @@
 //! Which system calls a job may make.
 //!
 //! An allow list: what is not named fails. What we know and refuse fails with EPERM, so that a
-//! program can tell "not allowed" from "not there"; what we do not know (newer kernels) fails with
-//! ENOSYS, which C libraries answer by using what they used before. `clone3` is among these: its
-//! flags lie behind a pointer where no filter can see them.
+//! program can tell "not allowed" from "not there"; a kind of socket that we do not have fails as
+//! on a kernel without it; what we do not know (newer kernels) fails with ENOSYS, which C libraries
+//! answer by using what they used before. `clone3` is among these: its flags lie behind a pointer
+//! where no filter can see them, and C libraries fall back to `clone`.
 //!
 //! The list grew from the question what compilers, interpreters, shells, debuggers and servers on
 //! the loopback need. It is modelled on the defaults that container engines share, but stricter:
@@ -13,6 +14,8 @@ use serde_json::{Value, json};
 
 const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
+const EPROTONOSUPPORT: u32 = 93;
+const EAFNOSUPPORT: u32 = 97;
 
 /// Files and directories.
 const FILES: &str = "
@@ -99,11 +102,13 @@ pub fn profile(architecture: &str) -> Value {
     let mut rules = vec![
         rule(&allowed, &[]),
         json!({"names": names(REFUSED), "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM}),
-        rule(&["clone"], &[(0, "SCMP_CMP_MASKED_EQ", NEW_NAMESPACES)]),
-        rule(&["socket"], &[(0, "SCMP_CMP_EQ", AF_NETLINK), (2, "SCMP_CMP_EQ", NETLINK_ROUTE)]),
+        rule(&["clone"], &[masked(0, NEW_NAMESPACES, 0)]),
+        rule(&["socket"], &[compare(0, "EQ", AF_NETLINK), compare(2, "EQ", NETLINK_ROUTE)]),
     ];
-    rules.extend(LOCAL_FAMILIES.map(|family| rule(&["socket"], &[(0, "SCMP_CMP_EQ", family)])));
-    rules.extend(PERSONALITIES.map(|value| rule(&["personality"], &[(0, "SCMP_CMP_EQ", value)])));
+    rules.extend(LOCAL_FAMILIES.map(|family| rule(&["socket"], &[compare(0, "EQ", family)])));
+    rules.extend(PERSONALITIES.map(|value| rule(&["personality"], &[compare(0, "EQ", value)])));
+    rules.extend(refused_clones());
+    rules.extend(refused_sockets());
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": ENOSYS,
@@ -112,14 +117,42 @@ pub fn profile(architecture: &str) -> Value {
     })
 }
 
-/// A rule that allows calls whose arguments compare as told: index, comparison, value. For
-/// `SCMP_CMP_MASKED_EQ` the value is the mask, and no bit of it may be set.
-fn rule(names: &[&str], arguments: &[(u32, &str, u64)]) -> Value {
-    let arguments: Vec<Value> = arguments
-        .iter()
-        .map(|(index, op, value)| json!({"index": index, "value": value, "valueTwo": 0, "op": op}))
-        .collect();
+/// The calls of `clone` that are not allowed: one rule for each flag, since a filter can compare
+/// for "all of these bits", not for "any".
+fn refused_clones() -> impl Iterator<Item = Value> {
+    let flags = (0..u64::BITS).map(|bit| 1 << bit).filter(|flag| NEW_NAMESPACES & flag != 0);
+    flags.map(|flag| refusal("clone", EPERM, &[masked(0, flag, flag)]))
+}
+
+/// The kinds of socket that are not allowed: all families up to the last that is, less those that
+/// are, and all beyond.
+fn refused_sockets() -> impl Iterator<Item = Value> {
+    let others = (0..AF_NETLINK).filter(|family| !LOCAL_FAMILIES.contains(family));
+    let refuse = |errno, argument| refusal("socket", errno, &[argument]);
+    let netlink = [compare(0, "EQ", AF_NETLINK), compare(2, "NE", NETLINK_ROUTE)];
+    others
+        .map(move |family| refuse(EAFNOSUPPORT, compare(0, "EQ", family)))
+        .chain([refuse(EAFNOSUPPORT, compare(0, "GT", AF_NETLINK))])
+        .chain([refusal("socket", EPROTONOSUPPORT, &netlink)])
+}
+
+/// A rule that allows calls whose arguments are as told.
+fn rule(names: &[&str], arguments: &[Value]) -> Value {
     json!({"names": names, "action": "SCMP_ACT_ALLOW", "args": arguments})
+}
+
+/// A rule that lets calls whose arguments are as told fail.
+fn refusal(name: &str, errno: u32, arguments: &[Value]) -> Value {
+    json!({"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": arguments})
+}
+
+fn compare(index: u32, how: &str, value: u64) -> Value {
+    json!({"index": index, "value": value, "valueTwo": 0, "op": format!("SCMP_CMP_{how}")})
+}
+
+/// That of the bits in `mask`, exactly those in `value` are set.
+fn masked(index: u32, mask: u64, value: u64) -> Value {
+    json!({"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"})
 }
 
 fn scmp_architecture(architecture: &str) -> &'static str {
@@ -168,6 +201,46 @@ mod tests {
         }
         for name in ["init_module", "perf_event_open", "unshare", "setns", "clone3"] {
             assert!(!allowed.contains(name), "{name}");
+        }
+    }
+
+    /// What the rules for a call with these arguments come to: the action of each that fits.
+    fn fitting(name: &str, arguments: [u64; 3]) -> Vec<Value> {
+        let fits = |argument: &Value| {
+            let number = |key: &str| argument[key].as_u64().unwrap();
+            let actual = arguments[usize::try_from(number("index")).unwrap()];
+            match argument["op"].as_str().unwrap() {
+                "SCMP_CMP_EQ" => actual == number("value"),
+                "SCMP_CMP_NE" => actual != number("value"),
+                "SCMP_CMP_GT" => actual > number("value"),
+                "SCMP_CMP_MASKED_EQ" => actual & number("value") == number("valueTwo"),
+                other => panic!("{other}"),
+            }
+        };
+        let rules = profile("x86_64")["syscalls"].as_array().unwrap().clone();
+        let named = rules.into_iter().filter(|rule| {
+            rule["names"].as_array().unwrap().contains(&json!(name))
+                && rule["args"].as_array().unwrap().iter().all(fits)
+        });
+        named.map(|rule| rule.get("errnoRet").cloned().unwrap_or(Value::Null)).collect()
+    }
+
+    #[test]
+    fn a_socket_is_local_or_of_a_kind_that_is_not_there() {
+        for family in 0..50 {
+            let errnos = fitting("socket", [family, 0, 0]);
+            let local = [1, 2, 10, 16].contains(&family);
+            assert_eq!(errnos, [if local { Value::Null } else { json!(97) }], "{family}");
+        }
+        assert_eq!(fitting("socket", [16, 0, 9]), [json!(93)]);
+    }
+
+    #[test]
+    fn a_clone_that_makes_a_namespace_is_not_permitted() {
+        const CLONE_THREAD: u64 = 0x0001_0000;
+        assert_eq!(fitting("clone", [CLONE_THREAD, 0, 0]), [Value::Null]);
+        for flag in [0x0002_0000, 0x0200_0000, 0x1000_0000, 0x4000_0000] {
+            assert_eq!(fitting("clone", [flag | CLONE_THREAD, 0, 0]), [json!(1)], "{flag:#x}");
         }
     }
 

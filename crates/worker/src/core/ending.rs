@@ -21,6 +21,9 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All names.
+    pub const NAMES: [&'static str; 5] = ["done", "fault", "exited", "clock", "broken"];
+
     /// Name, as in metrics and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -69,6 +72,19 @@ mod tests {
             let meta = ResultMeta::without_run(Outcome::TimedOut { clock });
             assert_eq!(sober(meta).outcome, Outcome::TimedOut { clock: Clock::Guest });
         }
+    }
+
+    #[test]
+    fn every_ending_has_its_name_in_the_list() {
+        let text = String::new;
+        let all = [
+            Ending::Done,
+            Ending::Fault(text()),
+            Ending::Exited,
+            Ending::Clock,
+            Ending::Broken(text()),
+        ];
+        assert_eq!(all.map(|ending| ending.as_str()), Ending::NAMES);
     }
 
     #[test]

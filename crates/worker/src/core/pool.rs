@@ -1,4 +1,4 @@
-//! The pool's policy: which slots are filled, when, and how.
+//! The pool's policy: which slots are filled, when, and how; which VMs and images are trusted.
 //!
 //! Owns the state of every slot and nothing else. It never sees a VM: events come in, decisions
 //! come out, and the driver acts on them in order.
@@ -6,207 +6,199 @@
 //! ```text
 //!          Start            started            take            leased
 //!  Empty ---------> Starting -------> Ready ---------> Offered --------> Leased
-//!    ^                 | failed        | died | ^ given   | gone           | gone
-//!    +-----------------+---------------+------+ | back    |                |
-//!    ^                                  (drain) +---------+                |
-//!    +----------------------------------------------------+----------------+
+//!    ^                 | failed       | | | ^ given      |  gone            | gone
+//!    +-----------------+     discard  | | | | back       |                  |
+//!    +<------------------- Ending <---+ | | +------------+                  |
+//!    +<------------------- Trial  <-----+ | died         |                  |
+//!    +<-----------------------------------+--------------+------------------+
 //! ```
-//! A slot is offered to the LB only while a VM that is ready is in it: that is the back-pressure.
-//! When starting fails, the next start waits; after [`PoolTerms::restores_max`] failures in a row
-//! a VM is booted instead of restored. Once draining, nothing is started any more.
+//! A slot is offered to the LB only while a VM that is ready is in it, and no more of them than
+//! jobs may run at a time: that is the back-pressure. The first VM of each zygote runs a job of
+//! our own before any other like it is offered. When starting fails, the next start waits; when
+//! it fails again and again, or trials do, the [`zygote`] is given up: VMs are booted until it is
+//! built anew. When kernel or initramfs changed, a new zygote is built beside the old one, tried,
+//! and VMs of the old one are replaced a few at a time. Once draining, nothing is started, tried
+//! or built any more.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+
+use pe_proto::Digest;
 
 use super::Moment;
 
-/// One VM's worth of capacity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SlotId(pub u32);
+mod images;
+mod pace;
+mod terms;
+mod trust;
+mod zygote;
 
-impl std::fmt::Display for SlotId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// How many slots a host has: its cores less those kept free, and never none.
-pub fn slots_of(cores: u32, spare: u32) -> u32 {
-    cores.saturating_sub(spare).max(1)
-}
-
-/// What the policy is told once.
-#[derive(Debug, Clone)]
-pub struct PoolTerms {
-    /// VMs alive at a time, whatever they do.
-    pub slots: u32,
-    /// VMs starting at a time. Starting is all CPU, and jobs need it too.
-    pub starting_max: u32,
-    /// Failures in a row after which a VM is booted instead of restored.
-    pub restores_max: u32,
-    /// Wait after the first failure; doubles with each further one.
-    pub backoff_min: Duration,
-    /// Longest wait.
-    pub backoff_max: Duration,
-}
-
-/// What a slot is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Slot {
-    /// Nothing in it.
-    Empty,
-    /// A VM is being made.
-    Starting,
-    /// A VM waits, and nobody holds it.
-    Ready,
-    /// A VM waits, and the link offers it.
-    Offered,
-    /// A VM runs a job.
-    Leased,
-}
-
-impl Slot {
-    /// All states, in order of life.
-    pub const ALL: [Self; 5] =
-        [Self::Empty, Self::Starting, Self::Ready, Self::Offered, Self::Leased];
-
-    /// Name, as in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Offered => "offered",
-            Self::Leased => "leased",
-        }
-    }
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// Time passed, or the worker began.
-    Tick,
-    /// A VM became ready.
-    Started(SlotId),
-    /// A VM could not be made.
-    StartFailed(SlotId),
-    /// Somebody wants a ready VM.
-    Wanted,
-    /// Somebody who wanted one wants it no more.
-    Unwanted,
-    /// An offered VM got a job.
-    Leased(SlotId),
-    /// An offered VM came back unused.
-    GivenBack(SlotId),
-    /// A VM is gone: killed after its job, or dead by itself.
-    Gone(SlotId),
-    /// No new work.
-    Drain,
-}
-
-/// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// Make a VM.
-    Start(SlotId, How),
-    /// Hand the slot's VM to whoever asked first.
-    Offer(SlotId),
-    /// Kill the slot's VM: it is ready and nobody will use it.
-    Discard(SlotId),
-    /// Nothing is alive and nothing will be.
-    Drained,
-}
-
-/// How to make a VM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum How {
-    /// From the zygote.
-    Restore,
-    /// From the kernel up.
-    Boot,
-}
-
-/// An event that cannot be in the slot's state: a defect of the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("slot {slot} is {state:?}, so it cannot take {event:?}")]
-pub struct Refused {
-    /// Which slot.
-    pub slot: SlotId,
-    /// What it is doing; `None` if there is no such slot.
-    pub state: Option<Slot>,
-    /// What was told.
-    pub event: Event,
-}
+use images::Images;
+use pace::{Backoff, Rate};
+pub use terms::{Decision, Event, How, PoolTerms, Refused, Slot, SlotId, Subject, slots_of};
+use trust::Running;
+use zygote::Zygote;
 
 /// The policy.
 #[derive(Debug)]
 pub struct Pool {
     terms: PoolTerms,
-    slots: Vec<Slot>,
+    places: Vec<Place>,
     /// Ready slots in the order they became ready: the oldest is offered first.
     ready: VecDeque<SlotId>,
     wanted: u32,
-    failures: u32,
-    not_before: Moment,
+    zygote: Zygote,
+    images: Images,
+    /// VMs of this generation that were made this way have proved themselves.
+    proved: Vec<How>,
+    trial: Option<Running>,
+    trials_run: u32,
+    trial_backoff: Backoff,
+    start_backoff: Backoff,
+    rate: Rate,
+    /// VMs that died unused since one was last leased.
+    deaths: u32,
+    death_backoff: Backoff,
+    seen: Moment,
     draining: bool,
     drained: bool,
+}
+
+/// A slot and what is known of its VM.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    state: Slot,
+    how: How,
+    generation: u32,
+    /// One like it ran a job of ours.
+    vouched: bool,
+    recalled: bool,
 }
 
 impl Pool {
     /// A pool of empty slots.
     pub fn new(terms: PoolTerms) -> Self {
-        let slots = vec![Slot::Empty; usize::try_from(terms.slots).unwrap_or(0)];
+        let empty = Place {
+            state: Slot::Empty,
+            how: How::Restore,
+            generation: 0,
+            vouched: false,
+            recalled: false,
+        };
+        let places = vec![empty; usize::try_from(terms.places()).unwrap_or(0)];
         Self {
-            terms,
-            slots,
+            places,
             ready: VecDeque::new(),
             wanted: 0,
-            failures: 0,
-            not_before: Moment::ZERO,
+            zygote: Zygote::new(&terms),
+            images: Images::new(&terms),
+            proved: Vec::new(),
+            trial: None,
+            trials_run: 0,
+            trial_backoff: Backoff::new(terms.backoff_min, terms.backoff_max),
+            start_backoff: Backoff::new(terms.backoff_min, terms.backoff_max),
+            rate: Rate::new(terms.starts_per_second, terms.places().saturating_mul(2)),
+            deaths: 0,
+            death_backoff: Backoff::new(terms.backoff_min, terms.backoff_max),
+            seen: Moment::ZERO,
             draining: false,
             drained: false,
+            terms,
         }
+    }
+
+    /// A pool that has no zygote to begin with: it boots VMs and asks for one.
+    pub fn without_zygote(terms: PoolTerms) -> Self {
+        let mut pool = Self::new(terms);
+        pool.zygote.missing(Moment::ZERO);
+        pool
+    }
+
+    /// From now on VMs are tried before they are trusted.
+    pub fn demand_trials(&mut self) {
+        self.terms.trials = true;
     }
 
     /// Takes an event, returns what to do about it.
     ///
     /// # Errors
-    /// An event that the slot's state does not allow; nothing was changed.
+    /// An event that the state does not allow; nothing was changed.
     pub fn on(&mut self, event: Event, now: Moment) -> Result<Vec<Decision>, Refused> {
+        self.seen = self.seen.max(now);
         let mut decisions = Vec::new();
         match event {
             Event::Tick => {}
-            Event::Started(slot) => self.started(slot, event, &mut decisions)?,
+            Event::Started(slot) => self.started(slot, event)?,
             Event::StartFailed(slot) => self.start_failed(slot, event, now)?,
             Event::Wanted => self.wanted = self.wanted.saturating_add(1),
             Event::Unwanted => self.wanted = self.wanted.saturating_sub(1),
-            Event::Leased(slot) => self.shift(slot, &[Slot::Offered], Slot::Leased, event)?,
-            Event::GivenBack(slot) => self.given_back(slot, event, &mut decisions)?,
-            Event::Gone(slot) => self.gone(slot, event)?,
-            Event::Drain => self.drain(&mut decisions),
+            Event::Leased(slot) => {
+                self.shift(slot, &[Slot::Offered], Slot::Leased, event)?;
+                self.deaths = 0;
+                self.death_backoff.worked();
+            }
+            Event::GivenBack(slot) => self.given_back(slot, event)?,
+            Event::Gone(slot) => self.gone(slot, event, now)?,
+            Event::TrialPassed(slot) => self.trial_passed(slot, event, &mut decisions)?,
+            Event::TrialFailed(slot) => self.trial_failed(slot, event, now, &mut decisions)?,
+            Event::InputsChanged => self.zygote.inputs_changed(now),
+            Event::Rebuilt => self.rebuilt(event, now)?,
+            Event::RebuildFailed => {
+                let was_building = self.zygote.rebuild_failed(now);
+                was_building.then_some(()).ok_or(Refused { state: None, event })?;
+            }
+            Event::ImageFailed(image) => self.images.failed(image),
+            Event::ImageWorked(image) => self.images.worked(image),
+            Event::ImageCondemned(image) => {
+                if self.images.condemn(image) {
+                    decisions.push(Decision::Quarantine(image));
+                }
+            }
+            Event::Drain => self.draining = true,
         }
+        self.weed(&mut decisions);
+        self.rebuild(now, &mut decisions);
+        self.try_out(now, &mut decisions);
         self.offer(&mut decisions);
         self.refill(now, &mut decisions);
         self.settle(&mut decisions);
         Ok(decisions)
     }
 
-    /// When a tick is due: the end of a back-off that holds up a start.
+    /// When a tick is due: the end of a wait that holds something up.
     pub fn due(&self) -> Option<Moment> {
-        let held_up = !self.draining && self.count(Slot::Empty) > 0 && self.failures > 0;
-        (held_up && self.count(Slot::Starting) < self.starting_max()).then_some(self.not_before)
+        if self.draining {
+            return None;
+        }
+        let may_start =
+            self.count(Slot::Empty) > 0 && self.count(Slot::Starting) < self.starting_max();
+        let start = may_start.then(|| self.start_not_before());
+        let untried = self.trial.is_none() && self.next_untried().is_some();
+        let trial = untried.then(|| self.trial_backoff.not_before());
+        let image = self.trial.is_none().then(|| self.images.next()).flatten();
+        let all = [start, trial, image, self.zygote.due()];
+        all.into_iter().flatten().filter(|due| *due > self.seen).min()
     }
 
     /// Slots in a state.
     pub fn count(&self, state: Slot) -> u32 {
-        let count = self.slots.iter().filter(|slot| **slot == state).count();
+        let count = self.places.iter().filter(|place| place.state == state).count();
         u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// VMs that there may be: those of slots, and one that becomes a zygote.
+    pub fn held(&self) -> u32 {
+        let empty = self.count(Slot::Empty);
+        self.terms.places() - empty + u32::from(self.zygote.is_building())
     }
 
     /// What a slot is doing.
     pub fn state(&self, slot: SlotId) -> Option<Slot> {
-        self.slots.get(index(slot)).copied()
+        self.place(slot).map(|place| place.state)
+    }
+
+    /// Whether an image is left alone.
+    pub fn is_quarantined(&self, image: Digest) -> bool {
+        self.images.is_out(image)
     }
 
     /// Whether it starts nothing any more.
@@ -214,124 +206,147 @@ impl Pool {
         self.draining
     }
 
-    fn started(
-        &mut self,
-        slot: SlotId,
-        event: Event,
-        decisions: &mut Vec<Decision>,
-    ) -> Result<(), Refused> {
-        self.shift(slot, &[Slot::Starting], Slot::Ready, event)?;
-        self.failures = 0;
-        self.not_before = Moment::ZERO;
-        self.shelve(slot, decisions);
+    fn started(&mut self, slot: SlotId, event: Event) -> Result<(), Refused> {
+        let place = self.shift(slot, &[Slot::Starting], Slot::Ready, event)?;
+        self.start_backoff.worked();
+        if place.how == How::Restore && place.generation == self.zygote.generation() {
+            self.zygote.restored();
+            if !self.terms.trials {
+                self.zygote.proved();
+            }
+        }
+        let vouched = place.generation == self.zygote.generation() && self.is_proved(place.how);
+        self.change(slot, |place| place.vouched = vouched);
+        self.ready.push_back(slot);
         Ok(())
     }
 
     fn start_failed(&mut self, slot: SlotId, event: Event, now: Moment) -> Result<(), Refused> {
-        self.shift(slot, &[Slot::Starting], Slot::Empty, event)?;
-        let doublings = self.failures.min(16);
-        let wait = self.terms.backoff_min.saturating_mul(1 << doublings);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = now + wait.min(self.terms.backoff_max);
+        let place = self.shift(slot, &[Slot::Starting], Slot::Empty, event)?;
+        self.start_backoff.failed(now);
+        if place.how == How::Restore && place.generation == self.zygote.generation() {
+            self.zygote.restore_failed(now);
+        }
         Ok(())
     }
 
-    fn given_back(
-        &mut self,
-        slot: SlotId,
-        event: Event,
-        decisions: &mut Vec<Decision>,
-    ) -> Result<(), Refused> {
+    fn given_back(&mut self, slot: SlotId, event: Event) -> Result<(), Refused> {
         self.shift(slot, &[Slot::Offered], Slot::Ready, event)?;
-        self.shelve(slot, decisions);
+        self.change(slot, |place| place.recalled = false);
+        self.ready.push_back(slot);
         Ok(())
     }
 
-    fn gone(&mut self, slot: SlotId, event: Event) -> Result<(), Refused> {
-        self.shift(slot, &[Slot::Ready, Slot::Offered, Slot::Leased], Slot::Empty, event)?;
+    fn gone(&mut self, slot: SlotId, event: Event, now: Moment) -> Result<(), Refused> {
+        let from = [Slot::Ready, Slot::Offered, Slot::Leased, Slot::Ending];
+        let was = self.shift(slot, &from, Slot::Empty, event)?;
         self.ready.retain(|ready| *ready != slot);
+        if matches!(was.state, Slot::Ready | Slot::Offered) {
+            self.deaths = self.deaths.saturating_add(1);
+            // All of them may die once, as when somebody kills them. When their successors do,
+            // too, starting more of them is no help.
+            if self.deaths > self.terms.places() {
+                self.death_backoff.failed(now);
+            }
+        }
         Ok(())
     }
 
-    fn drain(&mut self, decisions: &mut Vec<Decision>) {
-        self.draining = true;
-        decisions.extend(self.ready.drain(..).map(Decision::Discard));
+    fn rebuilt(&mut self, event: Event, now: Moment) -> Result<(), Refused> {
+        if !self.zygote.rebuilt(now) {
+            return Err(Refused { state: None, event });
+        }
+        self.proved.clear();
+        self.trial_backoff.worked();
+        Ok(())
     }
 
-    /// A ready VM waits for somebody, unless nobody will come.
-    fn shelve(&mut self, slot: SlotId, decisions: &mut Vec<Decision>) {
-        if self.draining {
-            decisions.push(Decision::Discard(slot));
-        } else {
-            self.ready.push_back(slot);
+    fn rebuild(&mut self, now: Moment, decisions: &mut Vec<Decision>) {
+        if !self.draining && self.zygote.begin(now) {
+            decisions.push(Decision::Rebuild);
         }
     }
 
     fn offer(&mut self, decisions: &mut Vec<Decision>) {
-        while self.wanted > 0 {
-            let Some(slot) = self.ready.pop_front() else {
+        let mut busy = self.count(Slot::Offered) + self.count(Slot::Leased);
+        while self.wanted > 0 && busy < self.terms.slots {
+            let at = self.ready.iter().position(|slot| self.is_vouched(*slot));
+            let Some(slot) = at.and_then(|at| self.ready.remove(at)) else {
                 return;
             };
-            self.put(slot, Slot::Offered);
+            self.change(slot, |place| place.state = Slot::Offered);
             self.wanted -= 1;
+            busy += 1;
             decisions.push(Decision::Offer(slot));
         }
     }
 
     fn refill(&mut self, now: Moment, decisions: &mut Vec<Decision>) {
-        if self.draining || now < self.not_before {
+        if self.draining {
             return;
         }
-        // After a failure one start at a time finds out whether it works again.
         let starting_max = self.starting_max();
         let mut starting = self.count(Slot::Starting);
-        let how = self.how();
-        for (number, state) in (0u32..).zip(&mut self.slots) {
-            if starting >= starting_max {
+        let (how, generation) = (self.zygote.how(), self.zygote.generation());
+        for number in 0..self.terms.places() {
+            if starting >= starting_max || self.start_not_before() > now {
                 return;
             }
-            if *state == Slot::Empty {
-                *state = Slot::Starting;
+            let slot = SlotId(number);
+            if self.state(slot) == Some(Slot::Empty) {
+                let state = Slot::Starting;
+                let (vouched, recalled) = (false, false);
+                self.change(slot, |it| *it = Place { state, how, generation, vouched, recalled });
+                self.rate.spend(now);
                 starting += 1;
-                decisions.push(Decision::Start(SlotId(number), how));
+                decisions.push(Decision::Start(slot, how));
             }
         }
     }
 
     fn settle(&mut self, decisions: &mut Vec<Decision>) {
-        let alive = self.slots.iter().any(|slot| *slot != Slot::Empty);
+        let alive = self.count(Slot::Empty) < self.terms.places();
         if self.draining && !alive && !self.drained {
             self.drained = true;
             decisions.push(Decision::Drained);
         }
     }
 
-    fn how(&self) -> How {
-        if self.failures >= self.terms.restores_max { How::Boot } else { How::Restore }
+    fn start_not_before(&self) -> Moment {
+        let waits = [&self.start_backoff, &self.death_backoff].map(Backoff::not_before);
+        waits.into_iter().fold(self.rate.next(), Moment::max)
     }
 
+    /// After a failure one start at a time finds out whether it works again.
     fn starting_max(&self) -> u32 {
-        if self.failures > 0 { 1 } else { self.terms.starting_max.max(1) }
+        if self.start_backoff.has_failed() { 1 } else { self.terms.starting_max.max(1) }
     }
 
+    /// Changes a slot's state; returns what it was before.
     fn shift(
         &mut self,
         slot: SlotId,
         from: &[Slot],
         to: Slot,
         event: Event,
-    ) -> Result<(), Refused> {
-        let state = self.state(slot);
-        if state.is_some_and(|state| from.contains(&state)) {
-            self.put(slot, to);
-            return Ok(());
-        }
-        Err(Refused { slot, state, event })
+    ) -> Result<Place, Refused> {
+        let was = self.place(slot);
+        let fits = was.filter(|place| from.contains(&place.state));
+        let was = fits.ok_or(Refused { state: was.map(|place| place.state), event })?;
+        self.change(slot, |place| {
+            place.state = to;
+            place.recalled &= to == Slot::Offered;
+        });
+        Ok(was)
     }
 
-    fn put(&mut self, slot: SlotId, to: Slot) {
-        if let Some(state) = self.slots.get_mut(index(slot)) {
-            *state = to;
+    fn place(&self, slot: SlotId) -> Option<Place> {
+        self.places.get(index(slot)).copied()
+    }
+
+    fn change(&mut self, slot: SlotId, how: impl FnOnce(&mut Place)) {
+        if let Some(place) = self.places.get_mut(index(slot)) {
+            how(place);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pe_proto::Arch;
 
-use crate::host;
+use crate::{host, memory};
 
 mod cgroup;
 mod landlock;
@@ -63,6 +63,8 @@ pub struct HostFacts {
     pub userfaultfd_for_all: Option<bool>,
     /// `/proc/meminfo`, in KiB.
     pub memory: BTreeMap<String, u64>,
+    /// What of it a worker may use, in MiB.
+    pub memory_budget_mib: u64,
     /// Transparent huge pages: `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
     /// KSM: 0 off, 1 on, 2 off and unmerged; absent where the kernel has none.
@@ -95,6 +97,7 @@ impl HostFacts {
             kvm: device(Path::new("/dev/kvm")),
             virtualisation: Arch::of_this_host().is_some_and(host::cpu_has_virtualisation),
             userfaultfd: device(Path::new("/dev/userfaultfd")),
+            memory_budget_mib: memory::available_mib(),
             landlock: LandlockFacts::try_here(),
             clock_synchronised: super::sys::clock_is_synchronised(),
             ..Self::read(Path::new("/"))
@@ -118,6 +121,7 @@ impl HostFacts {
             userfaultfd: Device::Missing,
             userfaultfd_for_all: number("proc/sys/vm/unprivileged_userfaultfd").map(|it| it == 1),
             memory: parse::meminfo(&text("proc/meminfo").unwrap_or_default()),
+            memory_budget_mib: 0,
             huge_pages: text("sys/kernel/mm/transparent_hugepage/enabled")
                 .and_then(|text| parse::chosen(&text)),
             ksm: number("sys/kernel/mm/ksm/run").map(small),

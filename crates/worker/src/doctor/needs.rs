@@ -12,6 +12,10 @@ pub struct Needs {
     pub arch: Option<Arch>,
     /// VMs at a time.
     pub slots: u32,
+    /// VMs beyond them.
+    pub standby: u32,
+    /// What may be used of the host's memory, if it is set.
+    pub memory_budget_mib: Option<u64>,
     /// Guest memory, if it is set.
     pub memory_mib: Option<u64>,
     /// Nothing but KVM will do.
@@ -36,6 +40,8 @@ impl Needs {
         Self {
             arch: Arch::of_this_host(),
             slots: config.slots,
+            standby: config.standby,
+            memory_budget_mib: config.memory_budget_mib,
             memory_mib: config.memory_mib,
             kvm_only: config.accel == AccelChoice::Kvm,
             emulation_only: config.accel == AccelChoice::Tcg,
@@ -61,6 +67,8 @@ impl Needs {
         Self {
             arch: Some(Arch::X86_64),
             slots: 4,
+            standby: 0,
+            memory_budget_mib: None,
             memory_mib: None,
             kvm_only: false,
             emulation_only: false,

@@ -1,6 +1,7 @@
 //! A VM on offer, and the promise that its slot hears what became of it.
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::core::pool::SlotId;
 use crate::vm::{LeasedVm, ReadyVm};
@@ -28,8 +29,8 @@ impl Tickets {
         (Self(sender), notices)
     }
 
-    pub(super) fn offer(&self, slot: SlotId, vm: ReadyVm) -> Offer {
-        Offer { vm, ticket: Ticket { slot, pool: Some(self.0.clone()) } }
+    pub(super) fn offer(&self, slot: SlotId, vm: ReadyVm, recall: CancellationToken) -> Offer {
+        Offer { vm, recall, ticket: Ticket { slot, pool: Some(self.0.clone()) } }
     }
 }
 
@@ -60,6 +61,7 @@ impl Drop for Ticket {
 pub struct Offer {
     // Before the ticket: the VM must be gone when the pool hears that it is.
     vm: ReadyVm,
+    recall: CancellationToken,
     ticket: Ticket,
 }
 
@@ -74,9 +76,15 @@ impl Offer {
         &self.vm
     }
 
+    /// Resolves when the pool wants it back. An offer that is leased in that moment is not given
+    /// back, and nothing is lost.
+    pub async fn recalled(&self) {
+        self.recall.cancelled().await;
+    }
+
     /// It was not needed.
     pub fn give_back(self) {
-        let Self { vm, mut ticket } = self;
+        let Self { vm, mut ticket, .. } = self;
         if let Some(pool) = ticket.pool.take() {
             Ticket::tell(&pool, Notice::GivenBack(ticket.slot, vm));
         }
@@ -84,7 +92,7 @@ impl Offer {
 
     /// It is bound to a job.
     pub fn lease(self) -> (LeasedVm, LeasedSlot) {
-        let Self { vm, ticket } = self;
+        let Self { vm, ticket, .. } = self;
         if let Some(pool) = &ticket.pool {
             Ticket::tell(pool, Notice::Leased(ticket.slot));
         }

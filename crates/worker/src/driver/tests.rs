@@ -1,7 +1,10 @@
 //! The pool's task with fake VMs and a paused clock.
 
+mod trust;
+
 use super::*;
 use crate::vm::fake::FakeHost;
+use futures_util::FutureExt as _;
 use std::time::Duration;
 
 struct Rig {
@@ -9,27 +12,52 @@ struct Rig {
     handle: PoolHandle,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), PoolError>>,
+    metrics: Metrics,
 }
 
 fn rig(slots: u32) -> Rig {
-    let host = FakeHost::polite();
-    let terms = PoolTerms {
-        slots,
-        starting_max: 2,
-        restores_max: 3,
-        backoff_min: Duration::from_millis(100),
-        backoff_max: Duration::from_secs(5),
-    };
-    let metrics = Metrics::new().expect("metrics");
-    let (driver, handle) = pool(terms, Arc::new(host.clone()), metrics);
-    let stop = CancellationToken::new();
-    let task = tokio::task::spawn_local(driver.run(stop.clone()));
-    Rig { host, handle, stop, task }
+    rig_of(FakeHost::polite(), slots, 0, |driver| driver)
 }
 
-/// Runs a test where tasks can be started without being `Send` or lost.
+fn rig_of(
+    host: FakeHost,
+    slots: u32,
+    standby: u32,
+    with: impl FnOnce(PoolDriver) -> PoolDriver,
+) -> Rig {
+    let terms = PoolTerms {
+        backoff_min: Duration::from_millis(100),
+        backoff_max: Duration::from_secs(5),
+        ..PoolTerms::of(slots, standby)
+    };
+    let metrics = Metrics::new().expect("metrics");
+    let (driver, handle) = pool(terms, Arc::new(host.clone()), metrics.clone());
+    let stop = CancellationToken::new();
+    let task = tokio::task::spawn_local(with(driver).run(stop.clone()));
+    Rig { host, handle, stop, task, metrics }
+}
+
+/// Runs a test where tasks can be started without being `Send` or lost. The clock is a paused
+/// one, so a test that waits for what never comes is over at once.
 async fn locally<F: Future>(test: F) -> F::Output {
-    tokio::task::LocalSet::new().run_until(test).await
+    let limit = tokio::time::timeout(Duration::from_secs(24 * 3600), test);
+    tokio::task::LocalSet::new().run_until(limit).await.expect("the test ends in time")
+}
+
+impl Rig {
+    /// A job that takes this long and leaves its VM dead.
+    async fn job(&self, takes: Duration) {
+        let (vm, slot) = self.handle.take().await.expect("offer").lease();
+        tokio::time::sleep(takes).await;
+        vm.kill().await;
+        slot.vacate();
+    }
+
+    async fn until(&self, series: &str) {
+        while !self.metrics.text().contains(&format!("pe_worker_{series}\n")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

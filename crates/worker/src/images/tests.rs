@@ -11,19 +11,21 @@ pub(crate) fn only(image: Digest) -> Images {
     images
 }
 
-struct Shelf {
+/// A directory of images.
+pub(crate) struct Shelf {
     dir: tempfile::TempDir,
     images: Vec<String>,
 }
 
 impl Shelf {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("tempdir");
         std::fs::create_dir(dir.path().join("packs")).expect("mkdir");
         Self { dir, images: Vec::new() }
     }
 
-    fn pack(&mut self, name: &str, bytes: u64, uuid: [u8; 16], mode: u32) -> Digest {
+    /// A pack whose digest is only its name's.
+    pub(crate) fn pack(&mut self, name: &str, bytes: u64, uuid: [u8; 16], mode: u32) -> Digest {
         let digest = Digest::of(name.as_bytes());
         let path = self.path(digest);
         let file = File::create(&path).expect("create");
@@ -48,7 +50,17 @@ impl Shelf {
         self.dir.path().join("packs").join(format!("{}.erofs", digest.hex()))
     }
 
-    fn open(&self) -> Images {
+    /// A pack that is what it is called.
+    pub(crate) fn true_pack(&mut self, name: &str, uuid: [u8; 16]) -> Digest {
+        let made = self.pack(name, TWO_MIB, uuid, 0o444);
+        let digest = Digest::of(&std::fs::read(self.path(made)).expect("read"));
+        std::fs::rename(self.path(made), self.path(digest)).expect("rename");
+        self.images.pop();
+        self.list(name, digest, TWO_MIB);
+        digest
+    }
+
+    pub(crate) fn open(&self) -> Images {
         let catalogue = format!(r#"{{"version":1,"images":[{}]}}"#, self.images.join(","));
         std::fs::write(self.dir.path().join("catalogue.json"), catalogue).expect("write");
         Images::open(self.dir.path(), Arch::X86_64, true).expect("catalogue")

@@ -1,8 +1,7 @@
 //! One short visit to an LB, for `pe-worker doctor`: dial, hello, leave. It parks no ready
 //! request, so nothing can be leased to it, and dropping the connection ends the session.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{StatusCode, header};
 use pe_proto::codec;
@@ -13,10 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::body::LinkBody;
 use super::client::{Client, answer};
-use super::{LbAddress, LinkError, LinkTerms, Token};
-use crate::core::clock::ClockTerms;
-use crate::images::Images;
-use crate::job::JobTerms;
+use super::{LbAddress, LinkError, Token};
 use crate::limits::DIAL;
 
 /// How a visit went.
@@ -68,11 +64,8 @@ async fn visit(
     tasks: &TaskTracker,
     dead: &CancellationToken,
 ) -> Result<Called, LinkError> {
-    let clock = ClockTerms { grace: Duration::ZERO, reserve: Duration::ZERO };
-    let jobs = JobTerms { images: Arc::new(Images::default()), arch: hello.arch, clock };
-    let terms = LinkTerms { lb, token, hello, jobs };
-    let client = Client::dial(&terms, tasks, dead).await?;
-    let frame = LinkBody::frame(codec::to_vec(&terms.hello)?);
+    let client = Client::dial(&lb, token.as_ref(), tasks, dead).await?;
+    let frame = LinkBody::frame(codec::to_vec(&hello)?);
     let exchange = async {
         let response = client.post(paths::HELLO, frame).await?;
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::LinkError;
 use super::body::LinkBody;
-use super::{LinkError, LinkTerms};
 use crate::limits::{
     ANSWER_BYTES_MAX, CONFIG_FILE_BYTES_MAX, CONNECTION_WINDOW, DIAL, PING_ANSWER, PING_EVERY,
     STREAM_WINDOW,
@@ -97,11 +97,12 @@ impl Client {
     /// Dials. The connection's tasks run in `tasks`; `dead` is cancelled when it is gone, and
     /// cancelling it ends it.
     pub(super) async fn dial(
-        terms: &LinkTerms,
+        lb: &LbAddress,
+        token: Option<&Token>,
         tasks: &TaskTracker,
         dead: &CancellationToken,
     ) -> Result<Self, LinkError> {
-        let authority = terms.lb.0.clone();
+        let authority = lb.0.clone();
         let unreachable = |error| LinkError::Dial(authority.to_string(), error);
         let stream = timeout(DIAL, TcpStream::connect(authority.as_str())).await;
         let stream = stream.map_err(|_| LinkError::Late("dial"))?.map_err(unreachable)?;
@@ -131,7 +132,7 @@ impl Client {
             }
             dead.cancel();
         });
-        Ok(Self { sender, authority, token: terms.token.clone() })
+        Ok(Self { sender, authority, token: token.cloned() })
     }
 
     /// Sends a request; resolves with the head of the answer. Dropping the future resets the

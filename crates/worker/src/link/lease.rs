@@ -8,6 +8,7 @@ use pe_proto::link::LeaseHead;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::job::JobStream;
 use crate::limits::TRANSFER;
 
 /// Why a lease is over before its result was sent. The VM of a lost lease is killed at once.
@@ -49,30 +50,6 @@ impl LeaseStream {
             Ok(codec::decode(&self.received.split_to(len))?)
         };
         timeout(TRANSFER, read).await.map_err(|_| LeaseLost::Slow)?
-    }
-
-    /// The next bytes of the archive, at most `most`; never none.
-    ///
-    /// # Cancel safety
-    /// Bytes that were not returned are kept.
-    pub(crate) async fn piece(&mut self, most: u64) -> Result<Bytes, LeaseLost> {
-        self.fill(1).await?;
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        Ok(self.received.split_to(self.received.len().min(most)).freeze())
-    }
-
-    /// Resolves when the lease is over.
-    ///
-    /// # Cancel safety
-    /// Safe: nothing is lost by asking again.
-    pub(crate) async fn ended(&mut self) -> LeaseLost {
-        loop {
-            match self.frame().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return LeaseLost::Cancelled,
-                Err(lost) => return lost,
-            }
-        }
     }
 
     /// Resolves when the lease was reset or its connection is gone; never if it ends in good
@@ -121,6 +98,24 @@ impl LeaseStream {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+impl JobStream for LeaseStream {
+    async fn piece(&mut self, most: u64) -> Result<Bytes, LeaseLost> {
+        self.fill(1).await?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Ok(self.received.split_to(self.received.len().min(most)).freeze())
+    }
+
+    async fn ended(&mut self) -> LeaseLost {
+        loop {
+            match self.frame().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return LeaseLost::Cancelled,
+                Err(lost) => return lost,
             }
         }
     }

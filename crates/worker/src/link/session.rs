@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use pe_proto::codec;
-use pe_proto::link::{State, Welcome, paths};
+use pe_proto::link::{Hello, State, Welcome, paths};
+use pe_proto::{Digest, codec};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -11,9 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use super::client::Client;
 use super::slot::{self, Visit};
-use super::{LinkError, Shared};
+use super::{LinkError, Quarantine, Shared};
 use crate::driver::Offer;
 use crate::limits::{POLL_MARGIN, POLL_MAX};
+use crate::memory::Room;
+use crate::metrics::LinkState;
 
 /// Serves one session. `Ok` when drained.
 pub(super) async fn run(shared: &Arc<Shared>, up: impl FnOnce()) -> Result<(), LinkError> {
@@ -40,11 +43,15 @@ async fn visit(
         biased;
         // Nothing to offer any more.
         () = shared.drain.cancelled() => return Ok(()),
-        client = Client::dial(terms, tasks, dead) => client?,
+        client = Client::dial(&terms.lb, terms.token.as_ref(), tasks, dead) => client?,
     };
-    let welcome: Welcome = codec::decode(&client.tell(paths::HELLO, &terms.hello).await?)?;
+    // Looked at once: what changes from here on is told.
+    let mut quarantine = shared.pool.quarantine();
+    let images = shared.images(&mut quarantine);
+    let hello = Hello { images, ..terms.hello.clone() };
+    let welcome: Welcome = codec::decode(&client.tell(paths::HELLO, &hello).await?)?;
     up();
-    shared.metrics.link(true);
+    shared.metrics.link(LinkState::Up);
     tracing::info!(lb = %terms.lb, poll_ms = welcome.poll_ms, "link to the lb is up");
     let poll_within = Duration::from_millis(welcome.poll_ms).min(POLL_MAX) + POLL_MARGIN;
     let visit = Arc::new(Visit {
@@ -54,8 +61,8 @@ async fn visit(
         poll_within,
         dead: dead.clone(),
     });
-    let ended = offer(&visit).await;
-    shared.metrics.link(false);
+    let ended = offer(&visit, quarantine).await;
+    shared.metrics.link(LinkState::Down);
     if ended.is_err() {
         shared.metrics.link_lost();
     }
@@ -63,9 +70,11 @@ async fn visit(
 }
 
 /// Parks a ready request for each VM that is ready, until the end.
-async fn offer(visit: &Arc<Visit>) -> Result<(), LinkError> {
+async fn offer(visit: &Arc<Visit>, quarantine: Quarantine) -> Result<(), LinkError> {
     let shared = &visit.shared;
     let mut slots = JoinSet::new();
+    let mut telling = JoinSet::new();
+    telling.spawn(announce_images(Arc::clone(visit), quarantine));
     let mut next = Box::pin(next_offer(shared));
     let ended = loop {
         tokio::select! {
@@ -77,10 +86,10 @@ async fn offer(visit: &Arc<Visit>) -> Result<(), LinkError> {
             // Done with a VM, one way or another.
             Some(_) = slots.join_next(), if !slots.is_empty() => {}
             // A VM to offer.
-            (offer, permit) = &mut next => {
+            (offer, permit, room) = &mut next => {
                 let visit = Arc::clone(visit);
                 slots.spawn(async move {
-                    slot::serve(&visit, offer).await;
+                    slot::serve(&visit, offer, room).await;
                     drop(permit);
                 });
                 next.set(next_offer(shared));
@@ -88,29 +97,53 @@ async fn offer(visit: &Arc<Visit>) -> Result<(), LinkError> {
         }
     };
     drop(next);
+    // One that is on its way must not overtake what is said next.
+    while telling.join_next().await.is_some() {}
     if ended.is_ok() {
-        announce_drain(visit).await;
+        shared.metrics.link(LinkState::Draining);
+        announce(visit, true, shared.images(&mut shared.pool.quarantine())).await;
     }
     // Each ends by itself: at once if the connection is gone, else when its job is done.
     while slots.join_next().await.is_some() {}
     ended
 }
 
-/// The next ready VM, once there is room for its result.
-async fn next_offer(shared: &Arc<Shared>) -> (Offer, tokio::sync::OwnedSemaphorePermit) {
-    let room = Arc::clone(&shared.results).acquire_owned().await;
-    match (room, shared.pool.take().await) {
-        (Ok(permit), Some(offer)) => (offer, permit),
+/// The next ready VM, once there is room for all that its job may write and for its result.
+async fn next_offer(shared: &Arc<Shared>) -> (Offer, OwnedSemaphorePermit, Room) {
+    let permit = Arc::clone(&shared.results).acquire_owned().await;
+    let room = shared.terms.rooms.io_file().await;
+    match (permit, room, shared.pool.take().await) {
+        (Ok(permit), Some(room), Some(offer)) => (offer, permit, room),
         // The pool has ended or ends, and with it the worker.
         _ => std::future::pending().await,
     }
 }
 
-async fn announce_drain(visit: &Visit) {
-    let session = visit.session;
-    let state = State { session, draining: true, images: visit.shared.images() };
+/// Tells the LB which images it may send jobs of, whenever that changes.
+async fn announce_images(visit: Arc<Visit>, mut quarantine: Quarantine) {
+    loop {
+        tokio::select! {
+            biased;
+            // Nobody to tell.
+            () = visit.dead.cancelled() => return,
+            // Told with the drain.
+            () = visit.shared.drain.cancelled() => return,
+            // An image is out, or back.
+            changed = quarantine.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let images = visit.shared.images(&mut quarantine);
+                announce(&visit, false, images).await;
+            }
+        }
+    }
+}
+
+async fn announce(visit: &Visit, draining: bool, images: Vec<Digest>) {
+    let state = State { session: visit.session, draining, images };
     if let Err(error) = visit.client.tell(paths::STATE, &state).await {
         let error = crate::chain(&error);
-        tracing::warn!(error, "lb was not told of the drain");
+        tracing::warn!(error, draining, "lb was not told of a change");
     }
 }

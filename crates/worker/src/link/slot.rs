@@ -14,11 +14,14 @@ use tracing::Instrument as _;
 
 use super::body::LinkBody;
 use super::client::{Client, answer};
-use super::lease::LeaseStream;
+use super::lease::{LeaseLost, LeaseStream};
 use super::{LinkError, Shared};
 use crate::driver::Offer;
+use crate::iofile::collect::ResultArchive;
 use crate::job::{self, Finished};
-use crate::limits::{DRAIN_WITHDRAW, POLL_AGAIN, POLL_EARLY, REFUSALS_MAX, UPLOAD};
+use crate::limits::{DRAIN_WITHDRAW, LINK_NEWS, POLL_AGAIN, POLL_EARLY, REFUSALS_MAX, UPLOAD};
+use crate::memory::Room;
+use crate::metrics::{JobSeen, Killer, Refusal};
 
 /// What all slots of a session use.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ enum Polled {
 }
 
 /// Offers a VM until it gets a job, dies, or cannot be offered any more.
-pub(super) async fn serve(visit: &Visit, offer: Offer) {
+pub(super) async fn serve(visit: &Visit, offer: Offer, room: Room) {
     let mut refusals = 0;
     loop {
         let exited = offer.vm().exited();
@@ -62,9 +65,11 @@ pub(super) async fn serve(visit: &Visit, offer: Offer) {
             () = withdrawn(&visit.shared.drain) => return offer.give_back(),
             // The LB's answer.
             polled = poll(visit, &offer) => polled,
+            // The pool has another use for it. After the answer: a lease that came is run.
+            () = offer.recalled() => return offer.give_back(),
         };
         match polled {
-            Polled::Lease(body) => return lease(visit, offer, body).await,
+            Polled::Lease(body) => return lease(visit, offer, room, body).await,
             Polled::Nothing if visit.shared.drain.is_cancelled() => return offer.give_back(),
             Polled::Nothing => {
                 refusals = 0;
@@ -125,7 +130,7 @@ async fn poll(visit: &Visit, offer: &Offer) -> Polled {
 }
 
 /// Runs the job of a lease and sends its result.
-async fn lease(visit: &Visit, offer: Offer, body: Incoming) {
+async fn lease(visit: &Visit, offer: Offer, room: Room, body: Incoming) {
     let mut stream = LeaseStream::new(body, visit.dead.clone());
     let head = match stream.head().await {
         Ok(head) => head,
@@ -138,32 +143,43 @@ async fn lease(visit: &Visit, offer: Offer, body: Incoming) {
     let (lease, pid) = (head.lease, offer.vm().pid());
     let span = tracing::info_span!("job", request_id = head.request_id, %lease,
         slot = %offer.slot(), pid);
-    execute(visit, offer, head, stream).instrument(span).await;
+    execute(visit, offer, room, head, stream).instrument(span).await;
 }
 
-async fn execute(visit: &Visit, offer: Offer, head: LeaseHead, mut stream: LeaseStream) {
+async fn execute(
+    visit: &Visit,
+    offer: Offer,
+    mut room: Room,
+    head: LeaseHead,
+    mut stream: LeaseStream,
+) {
     let shared = &visit.shared;
-    let lease = head.lease;
-    tracing::debug!(image = %head.spec.image, archive_bytes = head.archive_bytes, "job leased");
+    let (lease, image) = (head.lease, head.spec.image);
+    tracing::debug!(%image, archive_bytes = head.archive_bytes, "job leased");
     shared.metrics.bytes_in(head.archive_bytes);
-    let ran = job::run(offer, head, &mut stream, &shared.terms.jobs, &shared.metrics).await;
-    let finished = match ran {
-        Ok(finished) => finished,
-        Err(lost) => {
-            let lost = crate::chain(&lost);
-            tracing::info!(lost, "job given up");
-            return;
+    let finished = if shared.pool.quarantine().borrow().contains(&image) {
+        // Leased before the LB heard of it. That costs no VM.
+        offer.give_back();
+        job::refuse(Refusal::Quarantined, format!("image {image} does not run here for now"))
+    } else {
+        let deadline = Instant::now() + Duration::from_millis(head.deadline_ms);
+        let (vm, slot) = offer.lease();
+        let ran = job::run(vm, head, &mut stream, &shared.terms.jobs, || slot.vacate()).await;
+        match ran {
+            Ok(finished) => finished,
+            Err(lost) => {
+                shared.metrics.killed(killer(visit, &lost, deadline).await);
+                let lost = crate::chain(&lost);
+                tracing::info!(lost, "job given up");
+                return;
+            }
         }
     };
-    let outcome = finished.collected.meta.outcome.clone();
-    let phases = finished.phases;
-    tracing::info!(
-        outcome = outcome.kind(),
-        guest_us = phases.guest_us,
-        stop_us = phases.stop_us,
-        parse_us = phases.parse_us,
-        "job done"
-    );
+    if let Some(sound) = finished.is_sound() {
+        shared.pool.report(image, sound);
+    }
+    count(visit, &finished);
+    room.shrink(held_bytes(&finished.collected.archive));
     let sent = tokio::select! {
         biased;
         // The LB has it, or says why not.
@@ -194,8 +210,58 @@ async fn execute(visit: &Visit, offer: Offer, head: LeaseHead, mut stream: Lease
     }
 }
 
+/// Who ended a job whose lease was lost; its VM is dead by now. An LB whose clock ran out resets
+/// the lease as it does for a client that went away: only the time tells them apart. A connection
+/// that breaks ends its streams a moment before it is known to be gone.
+async fn killer(visit: &Visit, lost: &LeaseLost, deadline: Instant) -> Killer {
+    let ended = Instant::now();
+    match lost {
+        LeaseLost::Link => Killer::Link,
+        LeaseLost::Slow | LeaseLost::Head(_) => Killer::Worker,
+        LeaseLost::Cancelled => match timeout(LINK_NEWS, visit.dead.cancelled()).await {
+            Ok(()) => Killer::Link,
+            Err(_) if ended >= deadline => Killer::Lb,
+            Err(_) => Killer::Client,
+        },
+    }
+}
+
+fn count(visit: &Visit, finished: &Finished) {
+    let Finished { collected, phases, ending, refused, took } = finished;
+    let outcome = &collected.meta.outcome;
+    let metrics = &visit.shared.metrics;
+    metrics.job(JobSeen { outcome, ending: ending.as_ref(), phases, took: *took });
+    if let Some(why) = refused {
+        metrics.refused(*why);
+    }
+    tracing::info!(
+        outcome = outcome.kind(),
+        guest_us = phases.guest_us,
+        stop_us = phases.stop_us,
+        parse_us = phases.parse_us,
+        "job done"
+    );
+}
+
+/// What a result keeps of memory until it is sent. Of an io file the rest is given back.
+fn held_bytes(archive: &ResultArchive) -> u64 {
+    match archive {
+        ResultArchive::InMemory(_) => archive.len(),
+        ResultArchive::InIoFile(io, range) => match io.keep_only(range) {
+            // At either end a page is kept whole.
+            Ok(()) => archive.len() + 2 * PAGE_BYTES,
+            Err(error) => {
+                tracing::warn!(%error, "io file keeps all its memory");
+                u64::MAX
+            }
+        },
+    }
+}
+
+const PAGE_BYTES: u64 = 4096;
+
 async fn upload(visit: &Visit, lease: LeaseId, finished: Finished) -> Result<(), LinkError> {
-    let Finished { collected, phases } = finished;
+    let Finished { collected, phases, .. } = finished;
     let hello = &visit.shared.terms.hello;
     let kernel = match collected.meta.kernel.as_str() {
         "" => hello.kernel.clone(),

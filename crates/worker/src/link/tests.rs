@@ -1,6 +1,8 @@
 //! The link against a scripted LB over real sockets, with fake VMs behind it.
 
+mod clock;
 mod lb;
+mod trust;
 
 use std::time::Duration;
 
@@ -9,9 +11,10 @@ use pe_proto::outcome::{Clock, Fault};
 use pe_proto::{Arch, JobLimits, Outcome};
 
 use super::*;
+use crate::core::budget::Plan;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
-use crate::driver;
+use crate::driver::{self, PoolDriver};
 use crate::testing::{archive, spec};
 use crate::vm::Bell;
 use crate::vm::fake::FakeHost;
@@ -23,12 +26,18 @@ struct Rig {
     drain: CancellationToken,
     link: tokio::task::JoinHandle<()>,
     metrics: Metrics,
+    pool: PoolHandle,
 }
 
 impl Rig {
     /// Waits until a VM is bound to a job: the lease has arrived.
     async fn until_leased(&self) {
-        while !self.metrics.text().contains("pe_worker_slots{state=\"leased\"} 1") {
+        self.until("slots{state=\"leased\"} 1").await;
+    }
+
+    /// Waits until a metric has a value; the test's own limit is the bound.
+    async fn until(&self, series: &str) {
+        while !self.metrics.text().contains(&format!("pe_worker_{series}\n")) {
             tokio::task::yield_now().await;
         }
     }
@@ -37,17 +46,29 @@ impl Rig {
 const GRACE: Duration = Duration::from_millis(100);
 
 async fn rig(slots: u32, host: FakeHost) -> Rig {
-    let lb = Lb::listen().await;
+    rig_within(slots, host, 4096).await
+}
+
+/// With so much memory for io files and results.
+async fn rig_within(slots: u32, host: FakeHost, io_mib: u64) -> Rig {
+    rig_on(Lb::listen().await, slots, host, io_mib, |driver| driver)
+}
+
+fn rig_on(
+    lb: Lb,
+    slots: u32,
+    host: FakeHost,
+    io_mib: u64,
+    with: impl FnOnce(PoolDriver) -> PoolDriver,
+) -> Rig {
     let metrics = Metrics::new().expect("metrics");
     let pool = PoolTerms {
-        slots,
-        starting_max: 2,
-        restores_max: 3,
         backoff_min: Duration::from_millis(10),
         backoff_max: Duration::from_secs(1),
+        ..PoolTerms::of(slots, 0)
     };
     let (pool, handle) = driver::pool(pool, Arc::new(host.clone()), metrics.clone());
-    tokio::task::spawn_local(pool.run(CancellationToken::new()));
+    tokio::task::spawn_local(with(pool).run(CancellationToken::new()));
     let terms = LinkTerms {
         lb: format!("http://{}", lb.address()).parse().expect("address"),
         token: Some(Token::from_text("s3cret").expect("token")),
@@ -61,16 +82,17 @@ async fn rig(slots: u32, host: FakeHost) -> Rig {
             labels: Vec::new(),
             images: vec![spec().image],
         },
-        jobs: JobTerms {
+        jobs: Arc::new(JobTerms {
             images: Arc::new(crate::images::tests::only(spec().image)),
             arch: Arch::X86_64,
             clock: ClockTerms { grace: GRACE, reserve: Duration::ZERO },
-        },
+        }),
+        rooms: Rooms::new(Plan { fixed_mib: 0, io_mib }, metrics.clone()),
     };
     let drain = CancellationToken::new();
-    let link = Link::new(terms, handle, metrics.clone(), drain.clone());
+    let link = Link::new(terms, handle.clone(), metrics.clone(), drain.clone());
     let link = tokio::task::spawn_local(link.run());
-    Rig { lb, host, drain, link, metrics }
+    Rig { lb, host, drain, link, metrics, pool: handle }
 }
 
 async fn locally<F: Future>(test: F) -> F::Output {
@@ -179,7 +201,7 @@ async fn a_cancelled_lease_kills_its_vm_and_sends_no_result() {
         // The next thing heard is the new VM, not a result.
         session.ready().await;
         assert_eq!(rig.host.starts().len(), 2);
-        assert!(rig.metrics.text().contains("pe_worker_jobs_cancelled_total 1"));
+        rig.until("kills_total{clock=\"client\"} 1").await;
     })
     .await;
 }

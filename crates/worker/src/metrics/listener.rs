@@ -85,7 +85,8 @@ fn answer(
         *response.status_mut() = StatusCode::NOT_FOUND;
         return response;
     }
-    metrics.set_unexpected_vmms(unexpected_vmms(&census.pids()));
+    let known = census.pids();
+    metrics.set_unexpected_vmms(unexpected_vmms(&known), known.len());
     let mut response = Response::new(Full::new(Bytes::from(metrics.text())));
     let text = header::HeaderValue::from_static("text/plain; version=0.0.4");
     response.headers_mut().insert(header::CONTENT_TYPE, text);

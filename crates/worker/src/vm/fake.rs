@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::{Backend, Bell, Killed, Machine, ReadyVm, StartError, VmError};
 use crate::core::pool::How;
 use crate::images::Pack;
 use crate::iofile::IoFile;
+use crate::limits::VMM_ANSWERS;
 
 /// What a guest does when it is woken: writes, and rings or does not.
 pub(crate) type Script = Arc<dyn Fn(&FakeGuest) -> Option<Bell> + Send + Sync>;
@@ -31,9 +32,18 @@ pub(crate) struct FakeHost(Arc<State>);
 
 struct State {
     script: Script,
-    start_takes: Duration,
+    start_takes: Mutex<Duration>,
     failures_left: AtomicU32,
+    no_zygote: AtomicBool,
+    rebuilds: AtomicU32,
+    rebuild_failures_left: AtomicU32,
+    /// While set, VMMs do not do anything any more, as if they were stopped.
+    frozen: AtomicBool,
+    /// Plugging in a pack takes this long.
+    attach_takes: Mutex<Duration>,
     starts: Mutex<Vec<How>>,
+    starting: AtomicU32,
+    starting_most: AtomicU32,
     living: Mutex<Vec<CancellationToken>>,
     alive: watch::Sender<u32>,
     pids: AtomicU32,
@@ -50,9 +60,16 @@ impl FakeHost {
     pub(crate) fn new(script: impl Fn(&FakeGuest) -> Option<Bell> + Send + Sync + 'static) -> Self {
         Self(Arc::new(State {
             script: Arc::new(script),
-            start_takes: Duration::from_millis(10),
+            start_takes: Mutex::new(Duration::from_millis(10)),
             failures_left: AtomicU32::new(0),
+            no_zygote: AtomicBool::new(false),
+            rebuilds: AtomicU32::new(0),
+            rebuild_failures_left: AtomicU32::new(0),
+            frozen: AtomicBool::new(false),
+            attach_takes: Mutex::default(),
             starts: Mutex::default(),
+            starting: AtomicU32::new(0),
+            starting_most: AtomicU32::new(0),
             living: Mutex::default(),
             alive: watch::Sender::new(0),
             pids: AtomicU32::new(1000),
@@ -70,6 +87,43 @@ impl FakeHost {
     /// The next starts fail.
     pub(crate) fn fail(&self, starts: u32) {
         self.0.failures_left.store(starts, Ordering::SeqCst);
+    }
+
+    /// A VM is ready after this long.
+    pub(crate) fn starting_in(self, time: Duration) -> Self {
+        *self.0.start_takes.lock().expect("lock") = time;
+        self
+    }
+
+    /// VMs that were being started at the same time, at most.
+    pub(crate) fn starting_most(&self) -> u32 {
+        self.0.starting_most.load(Ordering::SeqCst)
+    }
+
+    /// There is no zygote until one is built.
+    pub(crate) fn without_zygote(self) -> Self {
+        self.0.no_zygote.store(true, Ordering::SeqCst);
+        self
+    }
+
+    /// The next builds of a zygote fail.
+    pub(crate) fn fail_rebuilds(&self, builds: u32) {
+        self.0.rebuild_failures_left.store(builds, Ordering::SeqCst);
+    }
+
+    /// Builds of a zygote so far.
+    pub(crate) fn rebuilds(&self) -> u32 {
+        self.0.rebuilds.load(Ordering::SeqCst)
+    }
+
+    /// Stops all VMMs, as SIGSTOP does, or lets them go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.0.frozen.store(frozen, Ordering::SeqCst);
+    }
+
+    /// Plugging in a pack takes this long from now on.
+    pub(crate) fn attach_takes(&self, time: Duration) {
+        *self.0.attach_takes.lock().expect("lock") = time;
     }
 
     /// How VMs were started so far.
@@ -101,14 +155,35 @@ impl Backend for FakeHost {
         "fake"
     }
 
+    fn has_zygote(&self) -> bool {
+        !self.0.no_zygote.load(Ordering::SeqCst)
+    }
+
+    fn rebuild(&self) -> BoxFuture<'_, Result<(), StartError>> {
+        async {
+            // A boot, and saving it.
+            let takes = *self.0.start_takes.lock().expect("lock") * 10;
+            tokio::time::sleep(takes).await;
+            self.0.rebuilds.fetch_add(1, Ordering::SeqCst);
+            if take_one(&self.0.rebuild_failures_left) {
+                return Err(StartError::Unsupported("told to fail".to_owned()));
+            }
+            self.0.no_zygote.store(false, Ordering::SeqCst);
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn start(&self, how: How) -> BoxFuture<'_, Result<ReadyVm, StartError>> {
         let state = Arc::clone(&self.0);
         async move {
             state.starts.lock().expect("lock").push(how);
-            tokio::time::sleep(state.start_takes).await;
-            let failing = state.failures_left.load(Ordering::SeqCst);
-            if failing > 0 {
-                state.failures_left.store(failing - 1, Ordering::SeqCst);
+            let starting = state.starting.fetch_add(1, Ordering::SeqCst) + 1;
+            state.starting_most.fetch_max(starting, Ordering::SeqCst);
+            let takes = *state.start_takes.lock().expect("lock");
+            tokio::time::sleep(takes).await;
+            state.starting.fetch_sub(1, Ordering::SeqCst);
+            if take_one(&state.failures_left) {
                 return Err(StartError::Unsupported("told to fail".to_owned()));
             }
             let io = IoFile::create().expect("io file");
@@ -156,7 +231,16 @@ impl Machine for FakeMachine {
     }
 
     fn attach<'a>(&'a mut self, _: &'a Pack) -> BoxFuture<'a, Result<(), VmError>> {
-        async { Ok(()) }.boxed()
+        async {
+            let takes = *self.state.attach_takes.lock().expect("lock");
+            tokio::time::sleep(takes).await;
+            if self.state.frozen.load(Ordering::SeqCst) {
+                tokio::time::sleep(VMM_ANSWERS).await;
+                return Err(VmError::Late("attach".to_owned()));
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn wake(&mut self) -> BoxFuture<'_, Result<(), VmError>> {
@@ -191,6 +275,12 @@ impl Machine for FakeMachine {
         }
         .boxed()
     }
+}
+
+/// Counts down; false once nothing is left.
+fn take_one(left: &AtomicU32) -> bool {
+    let less = |left: u32| left.checked_sub(1);
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
 }
 
 /// A guest's view of its io file.

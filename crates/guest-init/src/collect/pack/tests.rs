@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
+use nix::sys::wait::WaitStatus;
 use pe_proto::archive::{Bounds, Role, for_each_entry};
 use pe_proto::guest_config::GuestConfig;
 use pe_proto::io_file::Plan;
@@ -71,7 +72,16 @@ fn collected(
         captured: Captured { stdout: stdout..stdout + 5, stderr: 0..0 },
     };
     let deadline = Instant::now() + Duration::from_secs(60);
-    let collected = everything(&device, &sources, directory.path(), deadline).unwrap();
+    let collect = || everything(&device, &sources, directory.path(), deadline).unwrap();
+    let collected = collect();
+    // The same again by a child with the system calls that it has in a VM.
+    let ended = crate::child::filtered(|| {
+        let again = collect();
+        i32::from(
+            (again.archive, again.notes) != (collected.archive.clone(), collected.notes.clone()),
+        )
+    });
+    assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
     let mut bytes = Vec::new();
     let mut reader = PageReader::new(&device, collected.archive.clone());
     while let Some(piece) = reader.next_piece().unwrap() {

@@ -18,6 +18,7 @@ pub(crate) fn plain_host() -> HostFacts {
         userfaultfd: Device::Opens,
         userfaultfd_for_all: Some(false),
         memory: memory.map(|(name, kib)| (name.to_owned(), kib)).into(),
+        memory_budget_mib: 13_500,
         huge_pages: Some("madvise".to_owned()),
         ksm: Some(0),
         ksm_pages: 0,
