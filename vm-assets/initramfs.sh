@@ -1,21 +1,28 @@
 #!/usr/bin/env bash
-# usage: initramfs.sh GUEST_INIT
+# usage: initramfs.sh GUEST_INIT [own]
 # The guest's first file system -> build/vm/ARCH/initramfs.cpio: a static GUEST_INIT as /init, the modules and crun.
+# With `own`, for the kernel that kernel/build.sh made: build/vm/ARCH-own/initramfs.cpio, without modules.
 # The same inputs give the same bytes.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-(( $# == 1 )) || die "usage: $0 GUEST_INIT"
+(( $# == 1 )) || [[ ${2:-} == own ]] || die "usage: $0 GUEST_INIT [own]"
 [[ -f $1 ]] || die "no such file: $1"
 guest_init=$1
 
-"$assets_dir/kernel.sh"
 "$assets_dir/crun.sh"
+crun=$build_dir/vm/$arch
+if [[ ${2:-} == own ]]; then
+  out=$build_dir/vm/$arch-own
+  record "$out/manifest.json" crun "$(jq -c .crun "$crun/manifest.json")"
+else
+  out=$crun
+  "$assets_dir/kernel.sh"
+fi
 
-out=$build_dir/vm/$arch
 hold_lock "$out"
-stamp=$(hash_of "$0" "$assets_dir/lib.sh" "$out/.kernel.stamp" "$out/.crun.stamp" "$out/manifest.json" "$guest_init")
+stamp=$(hash_of "$0" "$assets_dir/lib.sh" "$out/.kernel.stamp" "$crun/.crun.stamp" "$out/manifest.json" "$guest_init")
 [[ -f $out/initramfs.cpio ]] && is_stamped "$out/.initramfs.stamp" "$stamp" && exit 0
 rm -f "$out/.initramfs.stamp"
 
@@ -27,8 +34,14 @@ trap 'rm -rf "$tree"' EXIT
 chmod 755 "$tree"
 # Mount points; /dev/console is already in the kernel's own built-in initramfs.
 mkdir -p "$tree"/{proc,sys,dev,run,tmp,image,rootfs}
-cp -r "$out/crun/." "$tree"
-cp -r "$out/modules" "$tree/modules"
+cp -r "$crun/crun/." "$tree"
+if [[ $out == "$crun" ]]; then
+  cp -r "$out/modules" "$tree/modules"
+else
+  # All is built in: the list that init reads is empty.
+  mkdir "$tree/modules"
+  : >"$tree/modules/modules.list"
+fi
 chmod -R u=rwX,go=rX "$tree"
 install -m 755 "$guest_init" "$tree/init"
 find "$tree" -exec touch -h -d @0 {} +

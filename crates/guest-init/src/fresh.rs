@@ -3,7 +3,7 @@
 //! Every VM of a zygote wakes up with the same random state and the zygote's clock. The job brings
 //! 64 random bytes and the time; once the bytes are mixed in and the generator has a new key,
 //! addresses, uuids and the boot id (which the kernel makes when it is first read, and nobody reads
-//! it before) differ too.
+//! it before) differ too. What stays the same is listed in docs/decisions/0009-kernel.md.
 
 use std::os::fd::AsFd;
 use std::path::Path;

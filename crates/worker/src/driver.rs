@@ -97,7 +97,7 @@ pub fn pool(
     let (tickets, notices) = Tickets::new(terms.places());
     let quarantine = watch::Sender::default();
     let (asked, handle) = handle::pair(quarantine.subscribe());
-    let terms = PoolTerms { trials: false, ..terms };
+    let terms = PoolTerms { trials: false, restores: backend.wants_zygote(), ..terms };
     let pool = if backend.has_zygote() { Pool::new(terms) } else { Pool::without_zygote(terms) };
     let driver = PoolDriver {
         pool,

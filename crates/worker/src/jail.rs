@@ -247,6 +247,35 @@ impl Plan {
 const STARTER_CAPABILITIES: [u32; 4] =
     [sys::CAP_KILL, sys::CAP_SETGID, sys::CAP_SETUID, sys::CAP_SETPCAP];
 
+/// Takes from root's worker what it never needs: raw network and devices, kernel modules, tracing,
+/// the clock, and so on. To be called while the process has one thread; all others inherit it.
+///
+/// # Errors
+/// The kernel refuses, and the process has what it had.
+pub fn shed_capabilities() -> io::Result<()> {
+    if geteuid().is_root() {
+        sys::bound_capabilities(&WORKER_CAPABILITIES);
+        sys::keep_capabilities(&WORKER_CAPABILITIES)?;
+    }
+    Ok(())
+}
+
+/// What is left to it: namespaces, mounts and nodes for the jail (only the spawner's threads use
+/// them, and only before they start anything), files that belong to VMMs, becoming and ending
+/// them, cgroups, and a metrics listener on a low port.
+const WORKER_CAPABILITIES: [u32; 10] = [
+    sys::CAP_CHOWN,
+    sys::CAP_DAC_OVERRIDE,
+    sys::CAP_FOWNER,
+    sys::CAP_KILL,
+    sys::CAP_SETGID,
+    sys::CAP_SETUID,
+    sys::CAP_SETPCAP,
+    sys::CAP_NET_BIND_SERVICE,
+    sys::CAP_SYS_ADMIN,
+    sys::CAP_MKNOD,
+];
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

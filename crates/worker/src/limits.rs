@@ -201,8 +201,6 @@ pub const DOCTOR_QUICK: Duration = Duration::from_secs(25);
 pub const MEMORY_MIB_KVM: u64 = 1024;
 /// The same where every page is emulated.
 pub const MEMORY_MIB_TCG: u64 = 512;
-/// What is left to the worker and to the host.
-pub const MEMORY_MIB_RESERVE: u64 = 512;
 /// Descriptors of the worker for one VM: sockets, memory, io file, pidfd, pipes, results.
 pub const DESCRIPTORS_PER_VM: u64 = 16;
 /// The numbers kept for VMMs, the packs, the link, the log.

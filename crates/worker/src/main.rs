@@ -9,7 +9,7 @@ use pe_worker::cli::{Cli, Command, Flags};
 use pe_worker::config::{Config, ConfigError};
 use pe_worker::doctor::{self, Verdict, public};
 use pe_worker::signals::Signals;
-use pe_worker::{bench, host, worker};
+use pe_worker::{bench, host, jail, worker};
 use tracing_subscriber::EnvFilter;
 
 /// `EX_USAGE` of sysexits.h: a bad flag or config.
@@ -51,6 +51,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     // The doctor's findings say it better than the log of a guest that does not boot.
     start_log(flags, if cli.is_doctor() { "off" } else { "info" })?;
     let config = Config::load(flags.config.as_deref(), flags.settings(), host::cores())?;
+    if let Err(error) = jail::shed_capabilities() {
+        tracing::warn!(%error, "the worker keeps capabilities that it does not need");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .enable_all()

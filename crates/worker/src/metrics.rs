@@ -231,6 +231,9 @@ impl Metrics {
         self.outcomes.with_label_values(&[outcome.kind()]).inc();
         if let Some(ending) = ending {
             self.endings.with_label_values(&[ending.as_str()]).inc();
+        }
+        // A guest that was never woken took no time to be.
+        if phases.attach_us > 0 {
             for (histogram, us) in [(&self.attach, phases.attach_us), (&self.run, phases.guest_us)]
             {
                 histogram.observe(seconds(us));

@@ -57,6 +57,11 @@ pub trait Backend: std::fmt::Debug + Send + Sync + 'static {
         true
     }
 
+    /// Whether there is to be one: not where the config says that VMs are booted.
+    fn wants_zygote(&self) -> bool {
+        true
+    }
+
     /// Opens kernel and initramfs anew and makes a zygote of them in place of the one there is.
     /// Until that has worked the old one stays in use; VMs that are being started meanwhile may
     /// be of either. Dropping the future kills what was started and leaves the old zygote. It is

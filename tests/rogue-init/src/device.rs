@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use anyhow::Context as _;
 use pe_proto::limits::IO_FILE_BYTES;
 
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 
 /// The pmem device that is as long as an io file.
 pub(crate) struct IoDevice(File);

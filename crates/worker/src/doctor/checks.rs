@@ -34,13 +34,15 @@ checks! {
         "The VMM is the border between a hostile guest and this host; old ones have known holes.";
     GUEST_FILES = "guest-files", "kernel and initramfs are there, as they were built",
         "All VMs boot from these two files, so a damaged or changed one is in every VM.";
-    VM_USER = "vm-user", "VMs run as users that own nothing",
+    VM_USER = "vm-user", "each VM is a user of its own, who owns nothing",
         "A guest that breaks out of its VMM is that user, and can do what that user can.";
-    CGROUP = "cgroup", "cgroup v2 with memory, pids and cpu",
+    SECCOMP = "seccomp", "VMMs can filter their own system calls",
+        "It keeps a VMM that was taken over away from most of the kernel, and from its defects.";
+    CGROUP = "cgroup", "cgroup v2 bounds memory, pids and cpu of each VMM",
         "It bounds what a VMM takes of the host, whatever its guest made it do.";
-    LANDLOCK = "landlock", "Landlock is on",
+    LANDLOCK = "landlock", "Landlock confines VMMs",
         "It keeps a VMM that was taken over away from every file it was not given.";
-    NAMESPACES = "namespaces", "namespaces can be made",
+    NAMESPACES = "namespaces", "VMMs are in namespaces of their own",
         "A VMM in its own namespaces sees no network, no processes and no files of the host.";
     USERFAULTFD = "userfaultfd", "userfaultfd is usable",
         "With it a VM is restored before its memory is read, so that it is ready sooner.";

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use pe_proto::Arch;
 
-use crate::host;
+use crate::{host, memory};
 
 mod cgroup;
 mod landlock;
@@ -57,14 +57,14 @@ pub struct HostFacts {
     pub landlock: LandlockFacts,
     /// Kinds of namespaces that cannot be made.
     pub namespaces_missing: Vec<&'static str>,
-    /// An ordinary user may make user namespaces.
-    pub user_namespaces: bool,
     /// `/dev/userfaultfd`.
     pub userfaultfd: Device,
     /// `vm.unprivileged_userfaultfd`; absent where the kernel has no userfaultfd.
     pub userfaultfd_for_all: Option<bool>,
     /// `/proc/meminfo`, in KiB.
     pub memory: BTreeMap<String, u64>,
+    /// What of it a worker may use, in MiB.
+    pub memory_budget_mib: u64,
     /// Transparent huge pages: `always`, `madvise` or `never`.
     pub huge_pages: Option<String>,
     /// KSM: 0 off, 1 on, 2 off and unmerged; absent where the kernel has none.
@@ -97,6 +97,7 @@ impl HostFacts {
             kvm: device(Path::new("/dev/kvm")),
             virtualisation: Arch::of_this_host().is_some_and(host::cpu_has_virtualisation),
             userfaultfd: device(Path::new("/dev/userfaultfd")),
+            memory_budget_mib: memory::available_mib(),
             landlock: LandlockFacts::try_here(),
             clock_synchronised: super::sys::clock_is_synchronised(),
             ..Self::read(Path::new("/"))
@@ -108,7 +109,6 @@ impl HostFacts {
         let text = |path: &str| read(&root.join(path));
         let trimmed = |path: &str| text(path).map(|text| text.trim().to_owned());
         let number = |path: &str| trimmed(path).and_then(|text| text.parse::<u64>().ok());
-        let sysctl_off = |path: &str| number(path) == Some(0);
         let cpuinfo = text("proc/cpuinfo").unwrap_or_default();
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self {
@@ -118,12 +118,10 @@ impl HostFacts {
             cgroup: CgroupFacts::read(root),
             landlock: LandlockFacts::Unknown,
             namespaces_missing: namespaces_missing(root),
-            user_namespaces: !sysctl_off("proc/sys/kernel/unprivileged_userns_clone")
-                && number("proc/sys/kernel/apparmor_restrict_unprivileged_userns") != Some(1)
-                && !sysctl_off("proc/sys/user/max_user_namespaces"),
             userfaultfd: Device::Missing,
             userfaultfd_for_all: number("proc/sys/vm/unprivileged_userfaultfd").map(|it| it == 1),
             memory: parse::meminfo(&text("proc/meminfo").unwrap_or_default()),
+            memory_budget_mib: 0,
             huge_pages: text("sys/kernel/mm/transparent_hugepage/enabled")
                 .and_then(|text| parse::chosen(&text)),
             ksm: number("sys/kernel/mm/ksm/run").map(small),
@@ -166,7 +164,7 @@ fn device(path: &Path) -> Device {
 }
 
 /// What a VMM is put into.
-const NAMESPACES: [&str; 5] = ["net", "mnt", "ipc", "uts", "pid"];
+const NAMESPACES: [&str; 4] = ["net", "mnt", "ipc", "uts"];
 
 fn namespaces_missing(root: &Path) -> Vec<&'static str> {
     let is_missing = |name: &&str| {

@@ -2,7 +2,8 @@
 
 use pe_proto::Arch;
 
-use crate::config::{AccelChoice, Config, Risk};
+use crate::config::{AccelChoice, Config, PinChoice, Risk};
+use crate::jail;
 
 /// The part of a config that verdicts depend on.
 #[derive(Debug, Clone)]
@@ -11,6 +12,10 @@ pub struct Needs {
     pub arch: Option<Arch>,
     /// VMs at a time.
     pub slots: u32,
+    /// VMs beyond them.
+    pub standby: u32,
+    /// What may be used of the host's memory, if it is set.
+    pub memory_budget_mib: Option<u64>,
     /// Guest memory, if it is set.
     pub memory_mib: Option<u64>,
     /// Nothing but KVM will do.
@@ -23,6 +28,8 @@ pub struct Needs {
     pub accepted: Vec<Risk>,
     /// What VMMs run as when the worker is root.
     pub vm_user: String,
+    /// Nothing but whole isolation will do.
+    pub require_isolation: bool,
     /// Each VM has a physical core to itself.
     pub pins_cores: bool,
 }
@@ -33,13 +40,17 @@ impl Needs {
         Self {
             arch: Arch::of_this_host(),
             slots: config.slots,
+            standby: config.standby,
+            memory_budget_mib: config.memory_budget_mib,
             memory_mib: config.memory_mib,
             kvm_only: config.accel == AccelChoice::Kvm,
             emulation_only: config.accel == AccelChoice::Tcg,
             public: config.public,
             accepted: config.accept.clone(),
             vm_user: config.vm_user.clone(),
-            pins_cores: false,
+            require_isolation: config.require_isolation,
+            pins_cores: config.pin == PinChoice::Auto
+                && jail::topology().for_slots(config.slots).is_ok(),
         }
     }
 
@@ -56,12 +67,15 @@ impl Needs {
         Self {
             arch: Some(Arch::X86_64),
             slots: 4,
+            standby: 0,
+            memory_budget_mib: None,
             memory_mib: None,
             kvm_only: false,
             emulation_only: false,
             public: false,
             accepted: Vec::new(),
             vm_user: "nobody".to_owned(),
+            require_isolation: false,
             pins_cores: false,
         }
     }

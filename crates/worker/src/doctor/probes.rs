@@ -16,12 +16,12 @@ use super::facts::HostFacts;
 use super::progress::Progress;
 use super::{Check, Diagnosis, Entry, Finding, Needs, checks};
 use crate::config::Config;
-use crate::host;
 use crate::limits::{DOCTOR_BOOT, DOCTOR_FILES, DOCTOR_QUICK};
 
 pub mod boot;
 pub mod guest_files;
 pub mod images;
+pub mod isolation;
 pub mod lb;
 pub mod metrics;
 pub mod vmm;
@@ -45,6 +45,7 @@ pub(super) async fn examine(config: &Config) -> Diagnosis {
     let probes = [
         boot::probe(config, &facts, &needs, booted.clone().drop_guard()),
         vmm::probe(config, &needs),
+        isolation::probe(config, &facts, &needs),
         guest_files::probe(config, facts.root),
         images::probe(config, &needs, facts.root, booted),
         lb::probe(config, &facts, &needs),
@@ -90,13 +91,7 @@ async fn ask(probe: Probe) -> Vec<Entry> {
 
 /// Everything that the facts alone decide.
 fn judge(facts: &HostFacts, needs: &Needs, took: Duration) -> Vec<Entry> {
-    let user = host::vm_user(&needs.vm_user).map_err(|error| error.to_string());
-    let user = user.as_ref().map(|user| *user).map_err(String::as_str);
     let findings = [
-        (&checks::VM_USER, checks::vm::vm_user(needs, user)),
-        (&checks::CGROUP, checks::isolation::cgroup(facts)),
-        (&checks::LANDLOCK, checks::isolation::landlock(facts)),
-        (&checks::NAMESPACES, checks::isolation::namespaces(facts)),
         (&checks::USERFAULTFD, checks::isolation::userfaultfd(facts)),
         (&checks::MEMORY, checks::memory::memory(facts, needs)),
         (&checks::HUGE_PAGES, checks::memory::huge_pages(facts)),

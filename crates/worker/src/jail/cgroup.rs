@@ -16,9 +16,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::limits::{
-    CGROUP_EMPTY, VMM_CPU_MAX, VMM_CPU_WEIGHT, VMM_THREADS_MAX, WORKER_CPU_WEIGHT,
-};
+use crate::limits::{VMM_CPU_MAX, VMM_CPU_WEIGHT, VMM_THREADS_MAX, WORKER_CPU_WEIGHT};
 
 use super::report::Hold;
 
@@ -127,11 +125,35 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Kills whatever is still in it, and removes it if nothing is.
+    ///
+    /// # Errors
+    /// There is still something in it, such as a thread of KVM that ends a little later.
+    pub(super) fn end(&self) -> io::Result<()> {
+        match fs::remove_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => {
+                kill_all(&self.dir);
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Err(error) = end(&self.dir, CGROUP_EMPTY) {
+        if let Err(error) = self.end() {
             tracing::warn!(group = %self.dir.display(), %error, "cgroup of a vm is left behind");
         }
+    }
+}
+
+/// Nothing but a VMM has ever been in such a group.
+fn kill_all(dir: &Path) {
+    if let Ok(mut kill) = open_write(&dir.join("cgroup.kill")) {
+        let _ = kill.write_all(b"1");
     }
 }
 
@@ -148,10 +170,7 @@ fn end(dir: &Path, within: Duration) -> io::Result<()> {
             Err(error) if std::time::Instant::now() >= deadline => return Err(error),
             Err(_) => {}
         }
-        // Nothing but a VMM has ever been in it.
-        if let Ok(mut kill) = open_write(&dir.join("cgroup.kill")) {
-            let _ = kill.write_all(b"1");
-        }
+        kill_all(dir);
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -15,8 +15,8 @@ use super::sys::{Becoming, Rlimits};
 use super::{Inner, lock};
 
 /// One VM's share of the host: its user, its core, its cgroup. They are another's only once the
-/// VMM was reaped, which is why an [`Order`](crate::vm::process) takes it along. Dropping it may
-/// wait for the kernel, so it is dropped by a thread that may wait.
+/// VMM was reaped, which is why an [`Order`](crate::vm::process) takes it along. It is dropped by
+/// the thread that reaps, because the kernel may take its time over cgroups.
 #[derive(Debug)]
 pub struct Confinement {
     jail: Arc<Inner>,
@@ -73,6 +73,13 @@ impl Confinement {
             Ok(note) => self.note = Some(note),
             Err(error) => tracing::debug!(pid, %error, "vmm cannot be noted"),
         }
+    }
+}
+
+impl Confinement {
+    /// Whether nothing of the VM is left in its cgroup, which is then gone. Never waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.group.as_ref().is_none_or(|group| group.end().is_ok())
     }
 }
 

@@ -159,11 +159,16 @@ fn keep_only(fds: &[(RawFd, RawFd)]) -> io::Result<()> {
 /// The first descriptor that is not one of the standard three.
 const FIRST_FD: libc::c_uint = 3;
 
-fn become_user(VmUser { uid, gid, kvm_gid }: VmUser) -> io::Result<()> {
-    for capability in 0..64 {
+/// Takes all capabilities but these from what the calling thread can ever have.
+pub(crate) fn bound_capabilities(kept: &[u32]) {
+    for capability in (0..64).filter(|capability| !kept.contains(capability)) {
         // Beyond the kernel's last capability this fails, which is as good as dropped.
-        let _ = prctl(libc::PR_CAPBSET_DROP, capability);
+        let _ = prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability));
     }
+}
+
+fn become_user(VmUser { uid, gid, kvm_gid }: VmUser) -> io::Result<()> {
+    bound_capabilities(&[]);
     let groups = kvm_gid.as_slice();
     checked(|| {
         // SAFETY: the pointer and the length are those of one live slice.
@@ -211,10 +216,16 @@ pub(crate) fn keep_capabilities(kept: &[u32]) -> io::Result<()> {
 }
 
 /// Numbers of capabilities (linux/capability.h).
+pub(crate) const CAP_CHOWN: u32 = 0;
+pub(crate) const CAP_DAC_OVERRIDE: u32 = 1;
+pub(crate) const CAP_FOWNER: u32 = 3;
 pub(crate) const CAP_KILL: u32 = 5;
 pub(crate) const CAP_SETGID: u32 = 6;
 pub(crate) const CAP_SETUID: u32 = 7;
 pub(crate) const CAP_SETPCAP: u32 = 8;
+pub(crate) const CAP_NET_BIND_SERVICE: u32 = 10;
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+pub(crate) const CAP_MKNOD: u32 = 27;
 
 /// `struct __user_cap_header_struct` and `__user_cap_data_struct` of linux/capability.h.
 #[repr(C)]

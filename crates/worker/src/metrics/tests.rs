@@ -73,7 +73,7 @@ fn all_counted() -> Metrics {
     metrics.job(JobSeen {
         outcome: &Outcome::TimedOut { clock: Clock::Worker },
         ending: Some(&Ending::Clock),
-        phases: &WorkerPhases::default(),
+        phases: &WorkerPhases { attach_us: 1, ..WorkerPhases::default() },
         took: Duration::from_secs(1),
     });
     metrics

@@ -54,6 +54,9 @@ pub struct PoolTerms {
     pub quarantine_min: Duration,
     /// Longest such time.
     pub quarantine_max: Duration,
+    /// Whether there are to be zygotes; else VMs are booted, and a rebuild only takes up another
+    /// kernel.
+    pub restores: bool,
     /// Whether the first VM of each zygote is tried before others like it are offered.
     pub trials: bool,
 }
@@ -75,6 +78,7 @@ impl PoolTerms {
             image_failures_max: IMAGE_FAILURES_MAX,
             quarantine_min: QUARANTINE_MIN,
             quarantine_max: QUARANTINE_MAX,
+            restores: true,
             trials: true,
         }
     }

@@ -17,6 +17,8 @@ use crate::core::Moment;
 
 #[derive(Debug)]
 pub(super) struct Zygote {
+    /// There is to be one at all.
+    wanted: bool,
     /// Restoring is worth a try.
     usable: bool,
     /// When to build.
@@ -35,7 +37,8 @@ pub(super) struct Zygote {
 impl Zygote {
     pub(super) fn new(terms: &PoolTerms) -> Self {
         Self {
-            usable: true,
+            wanted: terms.restores,
+            usable: terms.restores,
             due: None,
             building: false,
             again: false,
@@ -111,7 +114,7 @@ impl Zygote {
     pub(super) fn rebuilt(&mut self, now: Moment) -> bool {
         let was = self.end_build(now);
         if was {
-            self.usable = true;
+            self.usable = self.wanted;
             self.generation = self.generation.wrapping_add(1);
             self.failed_restores = 0;
             self.failed_trials = 0;
@@ -142,6 +145,9 @@ impl Zygote {
 
     fn give_up(&mut self, now: Moment) {
         self.usable = false;
+        if !self.wanted {
+            return;
+        }
         let due = self.backoff.failed(now);
         if !self.building {
             self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));

@@ -18,7 +18,7 @@ pub fn smt(facts: &HostFacts, needs: &Needs) -> Finding {
             needs,
             Risk::Smt,
             format!("on (control: {control}), and VMs are not kept to physical cores"),
-            "echo off > /sys/devices/system/cpu/smt/control",
+            "echo off > /sys/devices/system/cpu/smt/control   # or fewer slots, pin = \"auto\"",
         ),
     }
 }

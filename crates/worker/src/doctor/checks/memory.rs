@@ -1,46 +1,43 @@
 //! Memory: enough of it, and none that others can look into.
 
-use pe_proto::limits::IO_FILE_BYTES;
-
 use crate::config::Risk;
+use crate::core::budget;
 use crate::doctor::checks::{count, risk};
 use crate::doctor::facts::{Device, HostFacts};
 use crate::doctor::{Finding, Needs};
-use crate::limits::{
-    DESCRIPTORS_PER_VM, DESCRIPTORS_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_RESERVE, MEMORY_MIB_TCG,
-    RESULTS_WAITING_PER_SLOT, VMM_MIB,
-};
+use crate::limits::{DESCRIPTORS_PER_VM, DESCRIPTORS_RESERVE, MEMORY_MIB_KVM, MEMORY_MIB_TCG};
 
 const KIB: u64 = 1024;
-const MIB: u64 = 1024 * KIB;
 
-/// What all slots take at their worst, in MiB: every guest's memory written, every io file full.
-fn worst_mib(facts: &HostFacts, needs: &Needs, slots: u64) -> u64 {
+/// The worker's own plan for its memory, which is the worst case; beside what is free now.
+pub fn memory(facts: &HostFacts, needs: &Needs) -> Finding {
     let has_kvm = facts.kvm == Device::Opens && facts.virtualisation && !needs.emulation_only;
     let usual = if has_kvm { MEMORY_MIB_KVM } else { MEMORY_MIB_TCG };
-    let guest = needs.memory_mib.unwrap_or(usual);
-    let io_files = slots * u64::from(1 + RESULTS_WAITING_PER_SLOT) * (IO_FILE_BYTES / MIB);
-    // One guest more: the zygote's memory.
-    (slots + 1) * guest + slots * VMM_MIB + io_files + MEMORY_MIB_RESERVE
-}
-
-/// Worst case against what is free now.
-pub fn memory(facts: &HostFacts, needs: &Needs) -> Finding {
+    let memory_mib = needs.memory_mib.unwrap_or(usual);
     let available = facts.memory_kib("MemAvailable") / KIB;
-    let slots = u64::from(needs.slots);
-    let (worst, least) = (worst_mib(facts, needs, slots), worst_mib(facts, needs, 1));
-    let slots_named = count(needs.slots.try_into().unwrap_or(usize::MAX), "slot");
-    let seen = format!("{available} MiB free; {slots_named}, at worst, take {worst} MiB");
-    if worst <= available {
-        return Finding::pass(seen);
+    let budget = needs.memory_budget_mib.unwrap_or(facts.memory_budget_mib);
+    let (slots, standby) = (needs.slots, needs.standby);
+    let plan = match (budget::Needs { slots, standby, memory_mib }).within(budget) {
+        Ok(plan) => plan,
+        Err(too_small) => {
+            let mend = "# serve with fewer --slots, or with a lower --memory-mib";
+            return Finding::fail(too_small.to_string(), mend);
+        }
+    };
+    let vms = count(usize::try_from(slots + standby).unwrap_or(usize::MAX), "VM");
+    let seen = format!(
+        "{budget} MiB may be used: {} for {vms}, {} for jobs and results",
+        plan.fixed_mib, plan.io_mib
+    );
+    if budget > available {
+        let lower = format!("# set memory_budget_mib to {}, or less", facts.memory_budget_mib);
+        return Finding::warn(format!("{seen}; but only {available} MiB are free"), lower);
     }
-    if least > available {
-        let seen = format!("{available} MiB free; one slot, at worst, takes {least} MiB");
-        return Finding::fail(seen, "# give this host more memory, or set memory_mib lower");
+    if !plan.fits_all(slots) {
+        let seen = format!("{seen}, too little for jobs in all slots at the same time");
+        return Finding::warn(seen, "# serve with fewer --slots, or with a lower --memory-mib");
     }
-    let fitting = (1..slots).rev().find(|slots| worst_mib(facts, needs, *slots) <= available);
-    let fitting = fitting.unwrap_or(1);
-    Finding::warn(seen, format!("# serve with --slots {fitting}, or with a lower --memory-mib"))
+    Finding::pass(seen)
 }
 
 /// Transparent ones are wanted; reserved ones that nobody uses are not.
@@ -104,10 +101,10 @@ pub fn swap(facts: &HostFacts, needs: &Needs) -> Finding {
 
 /// The hard limit: the worker raises the soft one itself.
 pub fn descriptors(facts: &HostFacts, needs: &Needs) -> Finding {
-    let need = u64::from(needs.slots) * DESCRIPTORS_PER_VM + DESCRIPTORS_RESERVE;
+    let need = u64::from(needs.slots + needs.standby) * DESCRIPTORS_PER_VM + DESCRIPTORS_RESERVE;
     match facts.descriptors_max {
         Some(most) if most < need => Finding::fail(
-            format!("at most {most}, and {} slots need {need}", needs.slots),
+            format!("at most {most}, and {} VMs need {need}", needs.slots + needs.standby),
             format!("ulimit -Hn {need}   # or LimitNOFILE={need} in the unit"),
         ),
         Some(most) => Finding::pass(format!("at most {most}, {need} needed")),

@@ -6,7 +6,6 @@ use crate::doctor::probes::boot::BootFacts;
 use crate::doctor::probes::guest_files::GuestFilesFacts;
 use crate::doctor::probes::vmm::VmmFacts;
 use crate::doctor::{Finding, Needs};
-use crate::host::VmUser;
 
 /// A guest that waits is the proof of everything below it.
 pub fn boot(boot: &BootFacts) -> Finding {
@@ -125,22 +124,6 @@ pub fn guest_files(facts: &GuestFilesFacts) -> Finding {
                 return Finding::warn(seen, build);
             }
             Finding::pass(format!("Linux {release}, as manifest.json has it"))
-        }
-    }
-}
-
-/// Root can make VMs nobody; an ordinary user cannot.
-pub fn vm_user(needs: &Needs, user: Result<Option<VmUser>, &str>) -> Finding {
-    let name = &needs.vm_user;
-    match user {
-        Ok(Some(user)) => Finding::pass(format!("{name} (uid {}, gid {})", user.uid, user.gid)),
-        Ok(None) => Finding::warn(
-            "the worker is not root: VMs run as its own user, and can read what it can",
-            "systemctl enable --now pe-worker   # deploy/README.md: start it as root",
-        ),
-        Err(reason) => {
-            let make = format!("useradd --system --shell /usr/sbin/nologin {name}");
-            Finding::fail(reason, make)
         }
     }
 }

@@ -7,11 +7,12 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::DropGuard;
 
-use super::{DOCTOR_BOOT, Probe};
+use super::{DOCTOR_BOOT, Probe, blocking};
 use crate::config::Config;
 use crate::core::pool::How;
 use crate::doctor::facts::HostFacts;
 use crate::doctor::{Needs, checks};
+use crate::limits::SETTLE_DOWN;
 use crate::worker::{Foundation, WorkerError};
 
 /// How far a guest got.
@@ -72,6 +73,7 @@ async fn boot(config: &Config) -> BootFacts {
     };
     let saved = foundation.has_zygote().then(|| began.elapsed());
     let emulated = foundation.is_emulated();
+    let jail = foundation.jail().clone();
     let backend = foundation.into_backend();
     let vmm = backend.vmm().to_owned();
     let how = if saved.is_some() { How::Restore } else { How::Boot };
@@ -82,6 +84,8 @@ async fn boot(config: &Config) -> BootFacts {
     };
     let took = again.elapsed();
     ready.kill().await;
+    drop(backend);
+    blocking(move || jail.settle(SETTLE_DOWN)).await;
     let (first, again) = match saved {
         Some(first) => (first, Some(took)),
         None => (took, None),

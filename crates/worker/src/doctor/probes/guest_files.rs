@@ -4,15 +4,14 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use futures_util::FutureExt as _;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::{DOCTOR_FILES, Probe, blocking};
 use crate::config::Config;
 use crate::doctor::checks;
-use crate::doctor::probes::images::sha256;
 use crate::host;
 use crate::limits::CATALOGUE_BYTES_MAX;
 
@@ -66,7 +65,7 @@ pub(super) fn probe(config: &Config, root: bool) -> Probe {
 fn look(dir: &Path, for_all: bool) -> Result<GuestFilesFacts, String> {
     let (kernel, initramfs) = (dir.join("vmlinuz"), dir.join("initramfs.cpio"));
     let hash = |path: &Path| {
-        let sum = || -> io::Result<String> { sha256(&File::open(path)?, &AtomicBool::new(false)) };
+        let sum = || -> io::Result<String> { sha256(File::open(path)?) };
         sum().map_err(|error| format!("{}: {error}", path.display()))
     };
     let (kernel_sha256, initramfs_sha256) = (hash(&kernel)?, hash(&initramfs)?);
@@ -105,6 +104,13 @@ fn look(dir: &Path, for_all: bool) -> Result<GuestFilesFacts, String> {
         unreadable: unreadable.map(|path| path.display().to_string()).collect(),
         without_manifest: stated.is_none(),
     })
+}
+
+/// The digest of a file, in hex.
+fn sha256(mut file: File) -> io::Result<String> {
+    let mut sum = Sha256::new();
+    io::copy(&mut file, &mut sum)?;
+    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

@@ -1,22 +1,19 @@
 //! Opens the catalogue as the worker does, and reads every byte of every pack.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
 use pe_proto::Arch;
-use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{DOCTOR_BOOT, DOCTOR_FILES, Probe, blocking};
 use crate::config::Config;
 use crate::doctor::{Needs, checks};
-use crate::images::{Images, Pack};
+use crate::images::Images;
 
 /// What can be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +84,10 @@ fn look(dir: &Path, arch: Arch, for_all: bool, enough: &AtomicBool) -> ImageFact
     let mut damaged = Vec::new();
     let mut hashed_all = true;
     for pack in images.packs() {
-        match pack_sha256(pack, enough) {
-            Ok(found) if found == pack.digest().hex() => {}
+        match pack.verify(|_| !enough.load(Ordering::Relaxed)) {
+            Ok(true) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => hashed_all = false,
-            Ok(_) | Err(_) => damaged.push(format!("packs/{}.erofs", pack.digest().hex())),
+            Ok(false) | Err(_) => damaged.push(format!("packs/{}.erofs", pack.digest().hex())),
         }
     }
     let left_out = bad.into_iter().map(|(image, reason)| format!("{image}: {reason}"));
@@ -101,32 +98,6 @@ fn look(dir: &Path, arch: Arch, for_all: bool, enough: &AtomicBool) -> ImageFact
         left_out: left_out.collect(),
         damaged,
         hashed_all,
-    }
-}
-
-fn pack_sha256(pack: &Pack, enough: &AtomicBool) -> io::Result<String> {
-    sha256(&File::from(pack.as_fd().try_clone_to_owned()?), enough)
-}
-
-/// Read at a time.
-const PIECE: usize = 1024 * 1024;
-
-/// The digest of a file, from its start to its end, in hex; `Interrupted` if told so.
-pub(super) fn sha256(file: &File, enough: &AtomicBool) -> io::Result<String> {
-    let mut sum = Sha256::new();
-    let mut piece = vec![0; PIECE];
-    let mut at = 0;
-    loop {
-        if enough.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        let read = file.read_at(&mut piece, at)?;
-        if read == 0 {
-            let hex = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            return Ok(hex);
-        }
-        sum.update(piece.get(..read).unwrap_or_default());
-        at += u64::try_from(read).unwrap_or(0);
     }
 }
 

@@ -214,6 +214,36 @@ async fn a_vm_that_is_given_back_again_and_again_is_listened_for_once() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_stopped_for_an_hour_goes_on_where_it_was() {
+    locally(async {
+        // Stopped while it starts, while it tries, while it serves, and while it builds a zygote.
+        let (rig, _) = trying(FakeHost::polite(), 2, 0);
+        let stopped = || tokio::time::advance(Duration::from_secs(3600));
+        rig.until("slots{state=\"starting\"} 2").await;
+        stopped().await;
+        rig.until("slots{state=\"trial\"} 1").await;
+        stopped().await;
+        let (one, two) = (rig.handle.take().await, rig.handle.take().await);
+        let (one, two) = (one.expect("offer"), two.expect("offer"));
+        assert_ne!(one.vm().pid(), two.vm().pid());
+        stopped().await;
+        let (vm, slot) = one.lease();
+        rig.handle.rebuild().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stopped().await;
+        vm.kill().await;
+        slot.vacate();
+        two.recalled().await;
+        two.give_back();
+        rig.until("slots{state=\"ready\"} 2").await;
+        rig.until("trials_total{result=\"worker_passed\"} 2").await;
+        rig.until("trials_total{result=\"worker_failed\"} 0").await;
+        assert_eq!((rig.host.alive(), rig.host.rebuilds()), (2, 1));
+    })
+    .await;
+}
+
 /// Jobs in a minute, one after the other in one slot.
 async fn jobs_in_a_minute(standby: u32, job: Duration) -> u32 {
     let rig =

@@ -1,5 +1,7 @@
 //! What only the clock ends. It is moved by hand, in steps that leave sockets time to be read.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::limits::{DRAIN_WITHDRAW, POLL_MARGIN};
 
@@ -22,15 +24,30 @@ async fn settle() {
     }
 }
 
-/// A test that stops the clock must not have a limit that runs on it: each of its waits is for
-/// what has happened already.
-async fn unlimited<F: Future>(test: F) -> F::Output {
-    tokio::task::LocalSet::new().run_until(test).await
+/// Runs a test that stops the clock: its limit is kept by another one.
+async fn by_hand<F: Future>(test: F) -> F::Output {
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&over);
+    let limit = tokio::task::spawn_blocking(move || {
+        let began = std::time::Instant::now();
+        while !seen.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let all = async {
+        tokio::select! {
+            output = test => output,
+            _ = limit => panic!("the test does not end"),
+        }
+    };
+    let output = tokio::task::LocalSet::new().run_until(all).await;
+    over.store(true, Ordering::Relaxed);
+    output
 }
 
 #[tokio::test]
 async fn an_lb_that_leaves_a_ready_request_unanswered_is_dialled_anew() {
-    unlimited(async {
+    by_hand(async {
         let mut rig = rig(1, FakeHost::polite()).await;
         let mut session = rig.lb.session().await;
         let _parked = session.ready().await;
@@ -50,7 +67,7 @@ async fn an_lb_that_leaves_a_ready_request_unanswered_is_dialled_anew() {
 
 #[tokio::test]
 async fn an_lb_that_answers_in_time_is_not() {
-    unlimited(async {
+    by_hand(async {
         let mut rig = rig(1, FakeHost::polite()).await;
         let mut session = rig.lb.session().await;
         let mut parked = session.ready().await;
@@ -67,7 +84,7 @@ async fn an_lb_that_answers_in_time_is_not() {
 
 #[tokio::test]
 async fn a_drain_that_the_lb_does_not_answer_withdraws_what_is_parked() {
-    unlimited(async {
+    by_hand(async {
         let mut rig = rig(1, FakeHost::polite()).await;
         let mut session = rig.lb.session().await;
         let parked = session.ready().await;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::jail::Confinement;
-use crate::limits::{REAP, REAP_EVERY};
+use crate::limits::{CGROUP_EMPTY, REAP, REAP_EVERY};
 
 /// The VMMs that this worker knows of. A leaf lock, held for one insertion at a time.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +108,7 @@ impl Drop for Watched {
             tracing::error!(pid = child.id(), %error, "vmm cannot be killed");
         }
         let mut fallen =
-            Fallen { child, _confinement: confinement, since: Instant::now(), late: false };
+            Fallen { child, confinement, since: Instant::now(), late: false, ended: None };
         // What has ended already is reaped here: whoever waited for that finds it gone. The rest
         // of what there is to do may take the kernel a while.
         if fallen.has_ended() {
@@ -123,10 +123,12 @@ impl Drop for Watched {
 #[derive(Debug)]
 struct Fallen {
     child: Child,
-    /// Given back with this value.
-    _confinement: Confinement,
+    confinement: Confinement,
     since: Instant,
+    /// Whether it does not end although it was killed long ago.
     late: bool,
+    /// When it was seen to have ended.
+    ended: Option<Instant>,
 }
 
 impl Fallen {
@@ -161,13 +163,17 @@ fn reap(incoming: &Receiver<Fallen>, census: &Census) {
 /// Looks at one; what has ended gives back what it had.
 fn still_there(fallen: &mut Fallen, census: &Census) -> bool {
     let pid = fallen.child.id();
+    if let Some(ended) = fallen.ended {
+        return !fallen.confinement.is_empty() && ended.elapsed() < CGROUP_EMPTY;
+    }
     if fallen.has_ended() {
         if fallen.late {
             let after_ms = fallen.since.elapsed().as_millis();
             tracing::warn!(pid, after_ms, "killed vmm has ended at last");
         }
         census.leave(pid);
-        return false;
+        fallen.ended = Some(Instant::now());
+        return !fallen.confinement.is_empty();
     }
     if !fallen.late && fallen.since.elapsed() > REAP {
         fallen.late = true;

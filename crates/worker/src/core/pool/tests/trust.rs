@@ -97,6 +97,21 @@ fn a_build_that_fails_is_tried_again_later_and_later() {
 }
 
 #[test]
+fn a_pool_that_is_to_boot_does_so_and_builds_only_for_another_kernel() {
+    let terms = PoolTerms { restores: false, trials: true, ..terms(1) };
+    let mut pool = Pool::without_zygote(terms);
+    assert_eq!(on(&mut pool, Event::Tick), [Decision::Start(SlotId(0), How::Boot)]);
+    on(&mut pool, Event::Started(SlotId(0)));
+    on(&mut pool, Event::TrialPassed(SlotId(0)));
+    on(&mut pool, Event::Started(SlotId(0)));
+    assert_eq!(pool.due(), None);
+    assert_eq!(on(&mut pool, Event::InputsChanged), [Decision::Rebuild]);
+    assert_eq!(on(&mut pool, Event::Rebuilt), [Decision::Discard(SlotId(0))]);
+    let decisions = on(&mut pool, Event::Gone(SlotId(0)));
+    assert_eq!(decisions, [Decision::Start(SlotId(0), How::Boot)]);
+}
+
+#[test]
 fn changed_inputs_make_a_zygote_beside_the_old_one_and_replace_its_vms_a_few_at_a_time() {
     let mut pool = proved(4, 0);
     on(&mut pool, Event::Wanted);

@@ -2,32 +2,38 @@ use super::*;
 use crate::doctor::Verdict::{Fail, Pass, Warn};
 use crate::doctor::facts::{Swap, tests::plain_host};
 
-fn with_free(mib: u64) -> HostFacts {
-    HostFacts { memory: [("MemAvailable".to_owned(), mib * KIB)].into(), ..plain_host() }
+fn with_budget(mib: u64) -> HostFacts {
+    HostFacts { memory_budget_mib: mib, ..plain_host() }
 }
 
 #[test]
-fn memory_is_compared_with_the_worst_that_all_slots_can_do() {
+fn memory_is_judged_by_the_workers_own_plan() {
     let needs = Needs::private();
-    // Five guests of 1024, four VMMs of 96, twelve io files of 96, and 512 for the host.
-    let worst = 5 * 1024 + 4 * 96 + 12 * 96 + 512;
-    assert_eq!(memory(&with_free(worst), &needs).verdict, Pass);
-    let found = memory(&with_free(worst - 1), &needs);
+    assert_eq!(memory(&with_budget(14_000), &needs).verdict, Pass);
+    let found = memory(&with_budget(4096), &needs);
+    assert_eq!(found.verdict, Fail);
+    assert!(found.seen.contains("slots (at most"), "{}", found.seen);
+    let least = (1..14_000).find(|mib| memory(&with_budget(*mib), &needs).verdict != Fail);
+    let found = memory(&with_budget(least.expect("enough")), &needs);
     assert_eq!(found.verdict, Warn);
-    assert!(found.mend.is_some_and(|it| it.contains("--slots 3")));
-    assert_eq!(memory(&with_free(1024), &needs).verdict, Fail);
+    assert!(found.seen.contains("all slots at the same time"), "{}", found.seen);
+}
+
+#[test]
+fn a_budget_beyond_what_is_free_is_told() {
+    let needs = Needs { memory_budget_mib: Some(64_000), ..Needs::private() };
+    let found = memory(&with_budget(13_000), &needs);
+    assert_eq!(found.verdict, Warn);
+    assert!(found.mend.is_some_and(|it| it.contains("13000")));
 }
 
 #[test]
 fn emulated_guests_are_smaller_unless_told_otherwise() {
-    let emulated = HostFacts { virtualisation: false, ..plain_host() };
-    let needs = Needs::private();
-    assert_eq!(
-        worst_mib(&plain_host(), &needs, 1) - worst_mib(&emulated, &needs, 1),
-        2 * (MEMORY_MIB_KVM - MEMORY_MIB_TCG)
-    );
+    let emulated = HostFacts { virtualisation: false, ..with_budget(3_000) };
+    assert_eq!(memory(&emulated, &Needs::private()).verdict, Pass);
+    assert_eq!(memory(&with_budget(3_000), &Needs::private()).verdict, Fail);
     let told = Needs { memory_mib: Some(2048), ..Needs::private() };
-    assert_eq!(worst_mib(&emulated, &told, 1), worst_mib(&plain_host(), &told, 1));
+    assert_eq!(memory(&emulated, &told).verdict, Fail);
 }
 
 #[test]

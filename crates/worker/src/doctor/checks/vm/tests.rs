@@ -91,14 +91,3 @@ fn guest_files_must_be_what_was_built() {
     let missing = GuestFilesFacts::Missing { reason: "vmlinuz: not there".to_owned() };
     assert_eq!(guest_files(&missing).verdict, Fail);
 }
-
-#[test]
-fn only_root_can_make_vms_nobody() {
-    let needs = Needs::private();
-    let nobody = VmUser { uid: 65534, gid: 65534, kvm_gid: None };
-    assert_eq!(vm_user(&needs, Ok(Some(nobody))).verdict, Pass);
-    assert_eq!(vm_user(&needs, Ok(None)).verdict, Warn);
-    let found = vm_user(&needs, Err("there is no user `nobody`"));
-    assert_eq!(found.verdict, Fail);
-    assert!(found.mend.is_some_and(|it| it.starts_with("useradd --system")));
-}
