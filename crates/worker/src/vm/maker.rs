@@ -121,7 +121,8 @@ impl<L: Launch> Maker<L> {
         let zygote = if self.saves {
             Some(self.launcher.build(&assets).await.map_err(NoZygote::into_error)?)
         } else {
-            // Told to boot: the new kernel is all there is to it.
+            // Told to boot: that the new kernel does is all there is to it.
+            self.launcher.boot(&assets).await?.kill().await;
             None
         };
         let stock = Arc::new(Stock { assets, zygote });
@@ -141,6 +142,10 @@ impl<L: Launch> Backend for Maker<L> {
 
     fn has_zygote(&self) -> bool {
         self.stock().zygote.is_some()
+    }
+
+    fn wants_zygote(&self) -> bool {
+        self.saves
     }
 
     fn rebuild(&self) -> BoxFuture<'_, Result<(), StartError>> {
