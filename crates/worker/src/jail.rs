@@ -102,9 +102,9 @@ impl Jail {
                 }
             };
         let cores = match config.pin {
-            PinChoice::Auto => {
-                topology().for_slots(config.slots).map_err(|error| error.to_string())
-            }
+            PinChoice::Auto => topology()
+                .for_slots(config.slots + config.standby)
+                .map_err(|error| error.to_string()),
             PinChoice::Off => Err("turned off (pin = \"off\")".to_owned()),
         };
         let not_yet = Hold::Missing("no vmm has been started".to_owned());

@@ -25,7 +25,7 @@ pub struct Topology {
 
 /// Why VMs are not bound to cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{cores} physical cores can be used, and there are {slots} slots")]
+#[error("{cores} physical cores can be used, and there are {slots} slots and standby VMs")]
 pub struct TooFew {
     /// Physical cores.
     pub cores: usize,
@@ -75,7 +75,7 @@ impl Topology {
         self.cores.iter().any(|core| core.cpus.len() > 1)
     }
 
-    /// One core for each slot: the fastest ones, and of equal ones the last, because the first is
+    /// One core for each slot (and each VM on standby): the fastest ones, and of equal ones the last, because the first is
     /// where most hosts take their interrupts.
     ///
     /// # Errors

@@ -34,6 +34,22 @@ pub(super) struct Room {
     pub(super) devices: Vec<&'static str>,
 }
 
+/// What links in a directory lead to: a pack may be a link to where it is kept.
+fn linked(dir: &Path, deep: u32) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => found.extend(fs::canonicalize(entry.path())),
+            Ok(kind) if kind.is_dir() && deep > 0 => found.extend(linked(&entry.path(), deep - 1)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    found
+}
+
+/// Packs are in a directory below the one that is named.
+const LINKS_DEEP: u32 = 1;
+
 const DEVICES: [&str; 4] = ["null", "zero", "random", "urandom"];
 
 impl Room {
@@ -58,7 +74,11 @@ impl Room {
         show(closure.programs, Access::Execute);
         show(closure.files, Access::Load);
         show(closure.dirs, Access::Load);
-        show(needs.dirs.iter().map(|dir| named(dir)).collect::<io::Result<_>>()?, Access::Read);
+        for dir in &needs.dirs {
+            let dir = named(dir)?;
+            show(linked(&dir, LINKS_DEEP), Access::Read);
+            show(vec![dir], Access::Read);
+        }
         show(vec![zygotes.to_owned()], Access::Save);
         // A file within a directory that is shown anyway needs no place of its own.
         let dirs: Vec<PathBuf> =
@@ -73,5 +93,34 @@ impl Room {
         devices.extend(needs.userfaultfd.then_some("userfaultfd"));
         devices.retain(|name| Path::new("/dev").join(name).exists());
         Ok(Self { shown, links, devices })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_pack_that_is_a_link_is_shown_where_it_is() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let dir = fs::canonicalize(dir.path()).expect("path");
+        let (images, store) = (dir.join("images"), dir.join("store"));
+        fs::create_dir_all(images.join("packs")).expect("dir");
+        fs::create_dir(&store).expect("dir");
+        fs::write(store.join("a"), "pack").expect("write");
+        fs::write(images.join("packs/b"), "pack").expect("write");
+        symlink(store.join("a"), images.join("packs/a")).expect("link");
+        symlink("b", images.join("packs/c")).expect("link");
+        let program = std::env::current_exe().expect("me");
+        let needs = Needs { program, dirs: vec![images.clone()], kvm: false, userfaultfd: false };
+        let room = Room::of(&needs, &dir.join("zygotes")).expect("room");
+        let here = |path: &&Path| path.starts_with(&dir);
+        let mut shown: Vec<&Path> =
+            room.shown.iter().map(|(path, _)| path.as_path()).filter(here).collect();
+        shown.sort();
+        let expected = [images, store.join("a"), dir.join("zygotes")];
+        assert_eq!(shown, expected.each_ref().map(PathBuf::as_path));
     }
 }
