@@ -33,15 +33,14 @@ api api vm.snapshot "{\"destination_url\":\"file://$work/zygote\"}"
 kill "${pids[-1]}"
 wait "${pids[-1]}" || true
 echo "smoke: saved in $(du -sm zygote | cut -f1) MiB"
+declare -A modes=([copy]=Copy [ondemand]=OnDemand)
 for mode in copy ondemand; do
-  start=$(now)
-  cloud-hypervisor --api-socket "api-$mode" --restore "source_url=file://$work/zygote,memory_restore_mode=$mode,resume=true" >"restore-$mode.log" 2>&1 &
+  cloud-hypervisor --api-socket "api-$mode" >"restore-$mode.log" 2>&1 &
   pids+=($!)
-  for _ in {1..600}; do
-    [[ -S api-$mode ]] && state=$(curl -s --max-time 60 --unix-socket "api-$mode" http://localhost/api/v1/vm.info) && [[ $state == *'"state":"Running"'* ]] && break
-    kill -0 "${pids[-1]}" || die "the restored VMM ended"
-    sleep 0.02
-  done
+  until [[ -S api-$mode ]]; do kill -0 "${pids[-1]}" || die "the VMM ended"; sleep 0.02; done
+  start=$(now)
+  api "api-$mode" vm.restore "{\"source_url\":\"file://$work/zygote\",\"memory_restore_mode\":\"${modes[$mode]}\",\"resume\":true}"
+  state=$(curl -sS --max-time 60 --unix-socket "api-$mode" http://localhost/api/v1/vm.info)
   [[ $state == *'"state":"Running"'* ]] || die "not running: $state"
   echo "smoke: restored ($mode) and running after $(( $(now) - start )) ms"
   kill "${pids[-1]}"
