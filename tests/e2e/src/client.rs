@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::circumstances::time_factor;
 use anyhow::Context as _;
 use pe_proto::api::{Answer, Content, FileBytes, FileContent, LimitsRequest, Problem, RunRequest};
 
@@ -117,11 +118,14 @@ impl Client {
         }
     }
 
-    /// Posts a job; the answer may be a problem.
+    /// Posts a job; the answer may be a problem. Its wall clock is scaled like all other times.
     ///
     /// # Errors
     /// No connection, or bytes that are neither.
-    pub fn post(&self, job: Job) -> anyhow::Result<Reply> {
+    pub fn post(&self, mut job: Job) -> anyhow::Result<Reply> {
+        if let Some(ms) = &mut job.0.limits.wall_ms {
+            *ms = ms.saturating_mul(time_factor().into());
+        }
         let body = serde_json::to_vec(&job.0)?;
         let bytes = self.curl_post(&body)?;
         if let Ok(answer) = serde_json::from_slice(&bytes) {
@@ -139,14 +143,16 @@ impl Client {
     pub fn status(&self, path: &str) -> anyhow::Result<u16> {
         let url = format!("{}{path}", self.url);
         let out = Command::new("curl")
-            .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "60", &url])
+            .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time"])
+            .args([&(60 * time_factor()).to_string(), &url])
             .output()?;
         Ok(String::from_utf8_lossy(&out.stdout).trim().parse()?)
     }
 
     fn curl_post(&self, body: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut child = Command::new("curl")
-            .args(["-sS", "--max-time", "300", "-H", "content-type: application/json"])
+            .args(["-sS", "-H", "content-type: application/json", "--max-time"])
+            .arg((300 * time_factor()).to_string())
             .args(["-H", "expect:", "--data-binary", "@-"])
             .arg(format!("{}/api/v1/run", self.url))
             .stdin(Stdio::piped())
@@ -168,7 +174,8 @@ impl Client {
 /// # Errors
 /// No connection, or a status that is not a success.
 pub fn get(url: &str) -> anyhow::Result<String> {
-    let out = Command::new("curl").args(["-sSf", "--max-time", "30", url]).output()?;
+    let most = (30 * time_factor()).to_string();
+    let out = Command::new("curl").args(["-sSf", "--max-time", &most, url]).output()?;
     anyhow::ensure!(out.status.success(), "GET {url}: {}", String::from_utf8_lossy(&out.stderr));
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pe_proto::catalogue::Catalogue;
 use tempfile::TempDir;
 
+use crate::circumstances::{time_factor, worker_flags};
 use crate::client::{self, Client};
 use crate::daemon::Daemon;
 use crate::{paths, procfs, wait};
@@ -69,7 +70,7 @@ impl Lab {
             "--catalogue".to_owned(),
             catalogue.display().to_string(),
             "--wall-ms-max".to_owned(),
-            "180000".to_owned(),
+            (180_000 * u64::from(time_factor())).to_string(),
         ];
         let lb = Daemon::start(&paths::binary("pe-lb")?, &args, dir.path().join("lb.log"))?;
         let client = Client::new(port);
@@ -116,7 +117,7 @@ impl Lab {
         vm_assets: &Path,
     ) -> anyhow::Result<()> {
         let metrics_port = free_port()?;
-        let args = [
+        let args = vec![
             "--lb".to_owned(),
             format!("http://127.0.0.1:{}", self.lb_worker_port),
             "--images".to_owned(),
@@ -131,6 +132,7 @@ impl Lab {
             format!("127.0.0.1:{metrics_port}"),
         ];
         let log = self.dir.path().join(format!("{name}.log"));
+        let args = [args, worker_flags()].concat();
         let daemon = Daemon::start(&paths::binary("pe-worker")?, &args, log)?;
         self.workers.push(Worker { daemon, name: name.to_owned(), metrics_port });
         Ok(())
@@ -162,8 +164,8 @@ impl Lab {
 impl Worker {
     /// Process ids of its VMs.
     pub fn vms(&self) -> Vec<u32> {
-        let is_vm = |pid: &u32| procfs::name(*pid).starts_with("qemu-system");
-        procfs::children(self.daemon.pid()).into_iter().filter(is_vm).collect()
+        let children = procfs::children(self.daemon.pid()).into_iter();
+        children.filter(|pid| procfs::is_vmm(*pid)).collect()
     }
 
     /// Slots in a state of the worker's pool, as its metrics say.

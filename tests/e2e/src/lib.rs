@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod circumstances;
 pub mod client;
 pub mod daemon;
 pub mod lab;

@@ -44,6 +44,11 @@ pub fn name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
 }
 
+/// Whether it is a virtual machine monitor, of any kind that a worker uses.
+pub fn is_vmm(pid: u32) -> bool {
+    ["qemu-system", "cloud-hyperviso"].iter().any(|kind| name(pid).starts_with(kind))
+}
+
 /// Whether the process exists and is not a zombie.
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

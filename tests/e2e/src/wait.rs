@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Looks every few milliseconds until `look` finds something.
+use crate::circumstances::scaled;
+
+/// Looks every few milliseconds until `look` finds something. The limit is longer where the suite
+/// was told that everything is slow.
 ///
 /// # Errors
 /// Nothing was found within `limit`; the message names `what`.
@@ -11,6 +14,7 @@ pub fn until<T>(
     limit: Duration,
     mut look: impl FnMut() -> Option<T>,
 ) -> anyhow::Result<T> {
+    let limit = scaled(limit);
     let start = Instant::now();
     loop {
         if let Some(found) = look() {

@@ -18,6 +18,7 @@ mod rogue;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
+use pe_e2e::circumstances::{Choice, Selection};
 
 use labs::Labs;
 
@@ -52,12 +53,33 @@ fn main() -> ExitCode {
         ("fleet", fleet::all()),
         ("many", many::all()),
     ];
+    let full = |group: &str, scenario: &Scenario| format!("{group}::{}", scenario.name);
+    let names: Vec<String> = groups
+        .iter()
+        .flat_map(|(group, all)| all.iter().map(|scenario| full(group, scenario)))
+        .collect();
+    let selection = match Selection::checked(&names) {
+        Ok(selection) => selection,
+        Err(error) => {
+            println!("{error:?}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut trials = Vec::new();
     for (group, scenarios) in groups {
-        for Scenario { name, run } in scenarios {
-            trials.push(Trial::test(format!("{group}::{name}"), move || {
-                run(labs).map_err(|error| format!("{error:?}\n{}", labs.logs()).into())
-            }));
+        for scenario in scenarios {
+            let name = full(group, &scenario);
+            let choice = selection.of(&name);
+            if choice == Choice::LeaveOut {
+                continue;
+            }
+            if let Choice::Skip(reason) = choice {
+                println!("skipped: {name}: {reason}");
+            }
+            let trial = Trial::test(name, move || {
+                (scenario.run)(labs).map_err(|error| format!("{error:?}\n{}", labs.logs()).into())
+            });
+            trials.push(trial.with_ignored_flag(choice != Choice::Run));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
