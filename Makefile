@@ -18,6 +18,17 @@ demo: assets
 test: assets
 	@scripts/test.sh
 
+## test-nested  The same jobs on cloud-hypervisor, in an emulated machine with a working KVM
+##           (needs the program: $CLOUD_HYPERVISOR, on PATH, or by `make cloud-hypervisor`)
+.PHONY: test-nested
+test-nested: assets
+	@scripts/step.sh "jobs on cloud-hypervisor, in the nested lab" tests/nested/e2e.sh $(FILTER)
+
+## cloud-hypervisor  Fetch the program that vm-assets/assets.lock pins, checked against its sha256
+.PHONY: cloud-hypervisor
+cloud-hypervisor: packages
+	@vm-assets/cloud-hypervisor.sh
+
 ## bench     Measure: VM start by zygote and by boot, the phases of a job
 .PHONY: bench
 bench: assets
@@ -30,7 +41,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask check
-	shellcheck -x $$(git ls-files '*.sh' .ci/run)
+	shellcheck -x $$(git ls-files '*.sh' .ci/run tests/nested/guest)
 
 ## fuzz      Run every fuzz target for SECONDS_EACH seconds (needs cargo-fuzz)
 SECONDS_EACH ?= 30

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Every test. `make test` calls it once all that the tests need is built. First each crate
-# by itself, then the whole with jobs in real VMs; the second prints the closing summary.
+# Every test. `make test` calls it once all that the tests need is built. First each crate by
+# itself, then the whole with jobs in real VMs: cloud-hypervisor's in the nested lab where that
+# program is found, then QEMU's; the last prints the closing summary.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,4 +18,6 @@ else
   scripts/step.sh "unit and property tests" \
     timeout 1800 cargo test --locked --workspace --exclude pe-e2e --no-fail-fast -- --test-threads=1
 fi
-scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e --test vms
+scripts/step.sh "fetching a pinned program" vm-assets/cloud-hypervisor.test.sh
+scripts/step.sh "jobs on cloud-hypervisor, in the nested lab (a few; all: make test-nested)" tests/nested/e2e.sh smoke
+scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e --lib --test vms

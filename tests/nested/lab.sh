@@ -6,6 +6,7 @@
 #   lab.sh exec [--limit SECONDS] COMMAND...  runs a command in the lab that is up
 #   lab.sh put PATH...                        copies newer files or folders to the same place in it
 #   lab.sh log                                its kernel's messages
+#   lab.sh vmm                                where the cloud-hypervisor binary is that it would take in
 #
 # COMMAND is one program with its arguments (`bash -c '...'` for more). It runs as root, with the
 # release programs, guests, images, the e2e binary and cloud-hypervisor where the host has them.
@@ -43,7 +44,14 @@ things() {
 }
 # shellcheck disable=SC2012  # names of our own
 newest() { ls -t "$@" 2>/dev/null | head -n 1 || true; }
-cloud_hypervisor() { command -v "${CLOUD_HYPERVISOR:-cloud-hypervisor}"; }
+# Where the cloud-hypervisor binary is, if there is one.
+cloud_hypervisor() {
+  if [[ -n ${CLOUD_HYPERVISOR:-} ]]; then
+    command -v "$CLOUD_HYPERVISOR" || die "\$CLOUD_HYPERVISOR is no program: $CLOUD_HYPERVISOR"
+  else
+    command -v cloud-hypervisor || command -v "$build_dir/cloud-hypervisor/cloud-hypervisor"
+  fi
+}
 
 # Starts QEMU in the background; sets $qemu.
 start() { # [PROGRAM THAT STARTS IT...]
@@ -170,6 +178,7 @@ case $verb in
     say "up; $0 exec COMMAND..., $0 stop"
     ;;
   stop) stop ;;
+  vmm) cloud_hypervisor ;;
   log) cat "$dir/console.log" ;;
   exec | put)
     (( $# )) || usage

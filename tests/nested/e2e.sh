@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The end-to-end suite on cloud-hypervisor, inside the nested lab. `make test-nested` calls it.
+# usage: e2e.sh [smoke] [FILTER]   (smoke: the few scenarios that show the backend works)
+# Without a cloud-hypervisor binary it says so and succeeds.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+
+set_of_scenarios='' limit=${NESTED_LIMIT:-5400}
+if [[ ${1:-} == smoke ]]; then
+  set_of_scenarios=smoke limit=${NESTED_LIMIT:-900}
+  shift
+fi
+
+if ! program=$("$here/lab.sh" vmm); then
+  [[ -z ${CLOUD_HYPERVISOR:-} ]] || exit 1
+  echo "-- SKIPPED cloud-hypervisor in the nested lab: no such program in \$CLOUD_HYPERVISOR, on PATH or in" \
+    "build/cloud-hypervisor (pin one in vm-assets/assets.lock and run: make cloud-hypervisor)"
+  exit 0
+fi
+echo "-- $("$program" --version | head -n 1) from $program"
+
+suite=$(cargo test --locked --release -p pe-e2e --test vms --no-run --message-format=json 2>/dev/null |
+  jq -r 'select(.reason == "compiler-artifact" and .target.name == "vms") | .executable')
+[[ -x $suite ]] || { echo "e2e: the suite does not build: cargo test --release -p pe-e2e --test vms --no-run" >&2; exit 1; }
+
+# Times: emulated in here, a guest boots in 5 to 15 s, and everything else is as slow.
+# NESTED_WORKER_FLAGS is for developers: another way to restore, more logs.
+NESTED_THINGS="$here/skips $suite" exec "$here/lab.sh" run --limit "$limit" \
+  env PE_E2E_SET="$set_of_scenarios" PE_E2E_SKIP="$here/skips" PE_E2E_TIME_FACTOR="${NESTED_TIME_FACTOR:-4}" \
+  PE_E2E_WORKER_FLAGS="--vmm cloud-hypervisor --boot-ms 120000 ${NESTED_WORKER_FLAGS:-}" \
+  "$suite" "$@"
