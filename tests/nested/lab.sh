@@ -120,10 +120,14 @@ run_in_lab() { # COMMAND...
   id=$$.$RANDOM
   printf -v command '%q ' "$@"
   connect run "$id:$(base64 -w0 <<<"$command")"
-  # Ending the cat ends the connection, and that the command.
+  # Ending the cat ends the connection, and that the command. It is waited for because bash acts
+  # on a signal only then.
   local rc=0
-  timeout --foreground "${limit:-0}" cat <&3 || rc=$?
+  timeout --foreground "${limit:-0}" cat <&3 &
+  reader=$!
   exec 3>&-
+  wait "$reader" || rc=$?
+  reader=
   if (( rc == 124 )); then
     say "stopped after $limit s" >&2
     return 124
@@ -155,6 +159,11 @@ stop() {
   rm -rf "$dir"
 }
 
+qemu='' reader=''
+end() { [[ -z $reader$qemu ]] || kill ${reader:+"$reader"} ${qemu:+"$qemu"} 2>/dev/null || true; }
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 (( $# )) || usage
 verb=$1
 shift
@@ -163,11 +172,11 @@ if [[ ${1:-} == --limit ]]; then limit=$2; shift 2; fi
 case $verb in
   run)
     (( $# )) || usage
+    # What a run left behind that was killed outright.
+    for old in "$assets"/labs/run-*; do kill -0 "${old##*-}" 2>/dev/null || rm -rf "$old"; done
     dir=$assets/labs/run-$$
     # However this script ends, QEMU does too, and leaves nothing.
-    trap 'kill "${qemu:-}" 2>/dev/null || true; rm -rf "$dir"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    trap 'end; rm -rf "$dir"' EXIT
     start setpriv --pdeathsig KILL
     rc=0
     run_in_lab "$@" || rc=$?
@@ -175,6 +184,7 @@ case $verb in
     ;;
   start)
     start setsid timeout 4h
+    qemu=
     say "up; $0 exec COMMAND..., $0 stop"
     ;;
   stop) stop ;;
@@ -183,6 +193,7 @@ case $verb in
   exec | put)
     (( $# )) || usage
     is_up || die "no lab is up; run: $0 start"
+    trap end EXIT
     if [[ $verb == put ]]; then put "$@"; else run_in_lab "$@"; fi
     ;;
   *) usage ;;
