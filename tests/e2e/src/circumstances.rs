@@ -13,6 +13,7 @@ use std::env;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use pe_proto::limits::WALL_MS_MAX;
 
 /// The least that shows a backend works: boot, restore, exactness, a limit, a killed VMM.
 const SMOKE: &[&str] = &[
@@ -38,6 +39,12 @@ pub fn time_factor() -> u32 {
 /// A time limit as it is here.
 pub fn scaled(limit: Duration) -> Duration {
     limit.saturating_mul(time_factor())
+}
+
+/// A job's wall clock as it is here: no longer than a load balancer may grant, unless it was that
+/// already.
+pub fn scaled_wall_ms(ms: u64) -> u64 {
+    ms.saturating_mul(time_factor().into()).min(WALL_MS_MAX.max(ms))
 }
 
 /// Which scenarios to run.

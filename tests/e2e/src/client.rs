@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::circumstances::time_factor;
+use crate::circumstances::{self, time_factor};
 use anyhow::Context as _;
 use pe_proto::api::{Answer, Content, FileBytes, FileContent, LimitsRequest, Problem, RunRequest};
 
@@ -124,7 +124,7 @@ impl Client {
     /// No connection, or bytes that are neither.
     pub fn post(&self, mut job: Job) -> anyhow::Result<Reply> {
         if let Some(ms) = &mut job.0.limits.wall_ms {
-            *ms = ms.saturating_mul(time_factor().into());
+            *ms = circumstances::scaled_wall_ms(*ms);
         }
         let body = serde_json::to_vec(&job.0)?;
         let bytes = self.curl_post(&body)?;

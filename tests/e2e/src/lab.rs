@@ -8,7 +8,7 @@ use std::time::Duration;
 use pe_proto::catalogue::Catalogue;
 use tempfile::TempDir;
 
-use crate::circumstances::{time_factor, worker_flags};
+use crate::circumstances::{scaled_wall_ms, worker_flags};
 use crate::client::{self, Client};
 use crate::daemon::Daemon;
 use crate::{paths, procfs, wait};
@@ -70,7 +70,7 @@ impl Lab {
             "--catalogue".to_owned(),
             catalogue.display().to_string(),
             "--wall-ms-max".to_owned(),
-            (180_000 * u64::from(time_factor())).to_string(),
+            scaled_wall_ms(180_000).to_string(),
         ];
         let lb = Daemon::start(&paths::binary("pe-lb")?, &args, dir.path().join("lb.log"))?;
         let client = Client::new(port);
