@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use pe_e2e::circumstances::scaled;
 use pe_e2e::client::{self, Job};
 use pe_e2e::lab::Lab;
 use pe_e2e::{paths, procfs};
@@ -59,7 +60,7 @@ fn archive_with(mode: &str) -> anyhow::Result<Vec<u8>> {
 fn slot_is_back(lab: &Lab) -> anyhow::Result<()> {
     let start = Instant::now();
     lab.worker()?.wait_ready(1)?;
-    ensure!(start.elapsed() < Duration::from_secs(1), "only after {:?}", start.elapsed());
+    ensure!(start.elapsed() < scaled(Duration::from_secs(1)), "only after {:?}", start.elapsed());
     Ok(())
 }
 
