@@ -23,6 +23,7 @@ test: assets
 .PHONY: test-nested
 test-nested: assets
 	@scripts/step.sh "jobs on cloud-hypervisor, in the nested lab" tests/nested/e2e.sh $(FILTER)
+	@scripts/step.sh "the worker's backend, in the nested lab" tests/nested/worker.sh
 
 ## cloud-hypervisor  Fetch the program that vm-assets/assets.lock pins, checked against its sha256
 .PHONY: cloud-hypervisor
@@ -42,6 +43,11 @@ check:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask check
 	shellcheck -x $$(git ls-files '*.sh' .ci/run tests/nested/guest)
+
+## bench-nested  Ways to start a VM of cloud-hypervisor, in the nested lab (VMS=n of each)
+.PHONY: bench-nested
+bench-nested: assets
+	@tests/nested/bench.sh
 
 ## fuzz      Run every fuzz target for SECONDS_EACH seconds (needs cargo-fuzz)
 SECONDS_EACH ?= 30

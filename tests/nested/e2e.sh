@@ -28,5 +28,5 @@ suite=$(cargo test --locked --release -p pe-e2e --test vms --no-run --message-fo
 # NESTED_WORKER_FLAGS is for developers: another way to restore, more logs.
 NESTED_THINGS="$here/skips $suite" exec "$here/lab.sh" run --limit "$limit" \
   env PE_E2E_SET="$set_of_scenarios" PE_E2E_SKIP="$here/skips" PE_E2E_TIME_FACTOR="${NESTED_TIME_FACTOR:-4}" \
-  PE_E2E_WORKER_FLAGS="--vmm cloud-hypervisor --boot-ms 120000 ${NESTED_WORKER_FLAGS:-}" \
+  PE_E2E_WORKER_FLAGS="--vmm cloud-hypervisor --boot-ms 120000 --memory-mib 512 ${NESTED_WORKER_FLAGS:-}" \
   "$suite" "$@"
