@@ -46,6 +46,9 @@ fn a_wrong_setting_is_named_with_its_file() {
         "coldplug = [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]",
         &["coldplug"],
     );
+    check_refused("vmm = \"cloud-hypervisor\"\naccel = \"tcg\"", &["vmm", "cannot emulate"]);
+    check_refused("restore = \"always\"", &["line 1", "expected"]);
+    check_refused("boot_ms = 0", &["boot_ms", "from 1"]);
     check_refused("[labels]\n\"\" = \"x\"", &["labels"]);
 }
 
