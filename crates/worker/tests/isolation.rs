@@ -38,8 +38,10 @@ fn config(dir: &Path, more: &str) -> Config {
     let accel = std::env::var_os("PE_TEST_ACCEL").unwrap_or_else(|| "tcg".into());
     let qemu = format!("accel = {accel:?}");
     let vmm = if is_cloud_hypervisor() { "vmm = \"cloud-hypervisor\"".to_owned() } else { qemu };
+    let boot_ms = std::env::var_os("PE_TEST_BOOT_MS").unwrap_or_else(|| "120000".into());
+    let boot_ms = boot_ms.to_string_lossy();
     let text = format!(
-        "{vmm}\nimages = {:?}\nvm_assets = {:?}\nslots = 1\ncoldplug = [\"busybox\"]\n{more}\n",
+        "{vmm}\nboot_ms = {boot_ms}\nimages = {:?}\nvm_assets = {:?}\nslots = 1\ncoldplug = [\"busybox\"]\n{more}\n",
         build.join("images"),
         build.join("vm/x86_64"),
     );
