@@ -101,6 +101,7 @@ fn open_kinds(pid: u32) -> BTreeMap<String, usize> {
         let kind = match target.split_once(":[") {
             Some(("pipe" | "socket", _)) => target.split(':').next().unwrap_or_default().to_owned(),
             None if target.ends_with(".erofs") => "a pack".to_owned(),
+            None if target.starts_with("/dev/pts/") => "a terminal".to_owned(),
             Some(_) | None => target,
         };
         *kinds.entry(kind).or_default() += 1;
@@ -156,8 +157,20 @@ const QEMU_FDS: [(&str, usize); 6] = [
     ("socket", 2),
 ];
 
-/// To be filled in where cloud-hypervisor runs.
-const CH_FDS: [(&str, usize); 0] = [];
+/// KVM; the terminal it was started with, as standard input and output and as serial port; its
+/// own randomness; the io file, the memory and the pack, handed over, opened anew and kept with
+/// their mappings; standard error; the control socket, listening and connected, and a pair that
+/// its threads wake each other with.
+const CH_FDS: [(&str, usize); 8] = [
+    ("/dev/kvm", 1),
+    ("/dev/urandom", 1),
+    ("/memfd:pe-io (deleted)", 4),
+    ("/memfd:pe-ram (deleted)", 2),
+    ("a pack", 4),
+    ("a terminal", 4),
+    ("pipe", 1),
+    ("socket", 4),
+];
 
 /// What a VMM makes for itself, as many as it likes: they lead nowhere.
 const OWN_KINDS: [&str; 6] =
