@@ -202,7 +202,14 @@ async fn a_vmm_is_a_user_of_its_own_without_any_power() {
     for vm in [&one, &two] {
         let status = proc(vm.pid(), "status");
         assert_eq!(field(&status, "NoNewPrivs:"), ["1"]);
-        assert_eq!(field(&status, "Seccomp:"), ["2"]);
+        // cloud-hypervisor filters each of its threads, but not the first, which only waits.
+        let first = if is_cloud_hypervisor() { vm.pid().to_string() } else { String::new() };
+        for task in fs::read_dir(format!("/proc/{}/task", vm.pid())).expect("tasks").flatten() {
+            if task.file_name().to_string_lossy() != first {
+                let status = fs::read_to_string(task.path().join("status")).expect("status");
+                assert_eq!(field(&status, "Seccomp:"), ["2"], "{status}");
+            }
+        }
         for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
             assert_eq!(field(&status, set), ["0000000000000000"], "{set}");
         }
@@ -352,10 +359,16 @@ async fn what_has_taken_over_a_vmm_gets_nowhere() {
     let runtime = dir.join("run");
     let probe = probe(dir);
     let more = format!("runtime_dir = {runtime:?}\n{}", probe_setting(&probe));
-    let foundation = Foundation::lay(&config(dir, &more)).await.expect("foundation");
-    let report = foundation.jail().report();
-    let error = foundation.into_backend().start(How::Boot).await.expect_err("it is a probe");
-    let said = said(&pe_worker::chain(&error));
+    let report = neighbours.jail.report();
+    // It is no VMM: found out by trying, or at the first start.
+    let error = match Foundation::lay(&config(dir, &more)).await {
+        Err(error) => pe_worker::chain(&error),
+        Ok(foundation) => {
+            let error = foundation.into_backend().start(How::Boot).await.expect_err("a probe");
+            pe_worker::chain(&error)
+        }
+    };
+    let said = said(&error);
     neighbour.kill().await;
     let root = nix::unistd::geteuid().is_root();
     let tried = said["tried"].as_object().expect("tried");
@@ -387,7 +400,10 @@ async fn what_has_taken_over_a_vmm_gets_nowhere() {
         let target = target.as_str().expect("a name");
         let own =
             ["/memfd:pe-io", "/memfd:pe-ram", "/memfd:pe-state", "/dev/null", "pipe:", "/dev/pts/"];
-        assert!(own.iter().any(|own| target.starts_with(own)), "{target} can be written to");
+        // cloud-hypervisor's zygote is saved in a file of its own directory.
+        let saved = target.contains("/zygotes/");
+        let own = saved || own.iter().any(|own| target.starts_with(own));
+        assert!(own, "{target} can be written to");
     }
 }
 
