@@ -5,6 +5,7 @@ mod citations;
 mod dependencies;
 mod layout;
 mod links;
+mod threats;
 
 use std::fmt;
 
@@ -43,6 +44,7 @@ pub(crate) fn all(repo: &Repo) -> anyhow::Result<Vec<Problem>> {
     problems.extend(links::check(repo, &pages));
     problems.extend(layout::check(&rust));
     problems.extend(dependencies::check(repo, &packages));
+    problems.extend(threats::check(repo, &rust));
     problems.sort();
     Ok(problems)
 }

@@ -16,7 +16,7 @@ use anyhow::Context as _;
 
 const USAGE: &str = "usage: cargo xtask check|seeds
 
-  check   architecture rules: dependency arrows, protocol citations, links, layout, dependencies
+  check   architecture rules: dependency arrows, protocol citations, links, layout, dependencies, threats
   seeds   write every golden vector of pe-proto into the corpus of its fuzz target
 ";
 

@@ -1,4 +1,4 @@
-//! The io device, read and written past the page cache.
+//! The io device and the packs' devices, read and written past the page cache.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -6,25 +6,27 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use anyhow::Context as _;
 use pe_proto::limits::IO_FILE_BYTES;
 
-pub(crate) const PAGE: usize = 4096;
+const PAGE: usize = 4096;
 
-/// The pmem device that is as long as an io file.
-pub(crate) struct IoDevice(File);
+/// Length of the io device.
+pub(crate) const IO_BYTES: u64 = IO_FILE_BYTES;
 
-impl IoDevice {
+/// A pmem device: the io file, or a pack.
+pub(crate) struct Device(File);
+
+impl Device {
     pub(crate) fn find() -> anyhow::Result<Self> {
-        for entry in fs::read_dir("/sys/block")?.flatten() {
-            let sectors = fs::read_to_string(entry.path().join("size")).unwrap_or_default();
-            if sectors.trim().parse::<u64>().is_ok_and(|sectors| sectors * 512 == IO_FILE_BYTES) {
-                let device = OpenOptions::new()
-                    .read(true)
-                    .write(true)
-                    .custom_flags(nix::fcntl::OFlag::O_DIRECT.bits())
-                    .open(format!("/dev/{}", entry.file_name().to_string_lossy()))?;
-                return Ok(Self(device));
-            }
-        }
-        anyhow::bail!("no io device")
+        let io = devices()?.into_iter().find(|(_, bytes)| *bytes == IO_FILE_BYTES);
+        Self::open(&io.context("no io device")?.0)
+    }
+
+    pub(crate) fn open(name: &str) -> anyhow::Result<Self> {
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(nix::fcntl::OFlag::O_DIRECT.bits())
+            .open(format!("/dev/{name}"))?;
+        Ok(Self(device))
     }
 
     pub(crate) fn read(&self, offset: u64, len: usize) -> anyhow::Result<Vec<u8>> {
@@ -43,6 +45,31 @@ impl IoDevice {
         self.0.write_all_at(pages, offset)?;
         Ok(())
     }
+
+    /// Has the VMM flush it to its file.
+    pub(crate) fn flush(&self) -> anyhow::Result<()> {
+        Ok(self.0.sync_all()?)
+    }
+}
+
+/// Names and lengths of the pmem devices that are not the io device.
+pub(crate) fn packs() -> anyhow::Result<Vec<(String, u64)>> {
+    Ok(devices()?.into_iter().filter(|(_, bytes)| *bytes != IO_FILE_BYTES).collect())
+}
+
+fn devices() -> anyhow::Result<Vec<(String, u64)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/sys/block")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let sectors = fs::read_to_string(entry.path().join("size")).unwrap_or_default();
+        if let Ok(sectors) = sectors.trim().parse::<u64>() {
+            if name.starts_with("pmem") {
+                found.push((name, sectors * 512));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn aligned(space: &mut [u8], len: usize) -> anyhow::Result<&mut [u8]> {

@@ -1,117 +1,82 @@
-//! What a guest can do instead of answering.
+//! Answers that are none.
 
-use std::fs::File;
-use std::io::Write as _;
 use std::ops::Range;
 
-use nix::sys::reboot::{RebootMode, reboot};
-use pe_proto::archive::{Encoder, Kind};
-use pe_proto::codec;
-use pe_proto::io_file::{InHeader, JournalHeader, ResultHeader};
-use pe_proto::{Outcome, ResultMeta};
+use pe_proto::io_file::ResultHeader;
 
-use crate::device::IoDevice;
+use crate::Job;
+use crate::answer::{self, Parts};
 
-const DONE: &[u8] = b"\npe:done\n";
+pub(crate) const MODES: [&str; 12] = [
+    "done-without-answer",
+    "input-as-answer",
+    "another-nonce",
+    "huge-lengths",
+    "overlapping-parts",
+    "shorter-than-its-frame",
+    "longer-than-its-frame",
+    "entry-beyond-archive",
+    "another-count",
+    "names",
+    "cut-archive",
+    "garbage-metadata",
+];
 
-/// The archive's place in the result area; metadata is shorter than this.
-const ARCHIVE_AT: u64 = 8192;
+const BELIEVABLE: &[(&[u8], &[u8])] = &[(b"stdout", b"believable")];
 
-/// Does what the mode says. Returns only if nothing more is to be done.
-pub(crate) fn tell(
-    mode: &str,
-    header: &InHeader,
-    device: &IoDevice,
-    serial: &mut File,
-) -> anyhow::Result<()> {
-    let area = header.plan.result_area();
-    let meta = codec::to_vec(&ResultMeta::without_run(Outcome::Exited { code: 0 }))?;
-    let archive_at = area.start + ARCHIVE_AT;
-    let mut tree = Encoder::new();
-    tree.push(Kind::File, "stdout", b"believable")?;
-    let archive = tree.finish();
-    let answer = ResultHeader {
-        meta: area.start..area.start + meta.len() as u64,
-        archive: archive_at..archive_at + archive.len() as u64,
-    };
-    let result_header = header.plan.result_header().start;
-    match mode {
-        "honest" => {
-            write_answer(device, &area, &meta, &archive)?;
-            device.write(result_header, &answer.encode(&header.nonce))?;
-            serial.write_all(DONE)?;
-        }
-        "reboot" => {
-            journal(header, device)?;
-            reboot(RebootMode::RB_AUTOBOOT)?;
-        }
-        "power-off" => {
-            reboot(RebootMode::RB_POWER_OFF)?;
-        }
-        "silent" => journal(header, device)?,
-        "done-without-answer" => serial.write_all(DONE)?,
+/// Leaves the lie of the job's first argument where the answer belongs, and rings.
+pub(crate) fn tell(job: &mut Job) -> anyhow::Result<()> {
+    let mut nonce = job.header.nonce;
+    let mut parts = Parts::with(job, answer::meta()?, answer::archive(BELIEVABLE)?);
+    let places = parts.places.clone();
+    let cut = |range: &Range<u64>, bytes: u64| range.start..range.end - bytes;
+    match job.argument(0) {
+        "done-without-answer" => return job.ring(),
         "input-as-answer" => {
             // The worker's own header, copied to where the answer belongs.
-            device.write(result_header, &header.encode())?;
-            serial.write_all(DONE)?;
+            job.device.write(job.header.plan.result_header().start, &job.header.encode())?;
+            return job.ring();
         }
-        "another-nonce" => {
-            write_answer(device, &area, &meta, &archive)?;
-            device.write(result_header, &answer.encode(&[0x5a; 16]))?;
-            serial.write_all(DONE)?;
-        }
+        "another-nonce" => nonce = [0x5a; 16],
         "huge-lengths" => {
-            let huge = ResultHeader { meta: 0..u64::MAX, archive: u64::MAX - 8..u64::MAX };
-            device.write(result_header, &huge.encode(&header.nonce))?;
-            serial.write_all(DONE)?;
+            parts.places = ResultHeader { meta: 0..u64::MAX, archive: u64::MAX - 8..u64::MAX };
         }
-        "escaping-names" => {
-            let mut bytes = archive.clone();
-            // Same length, but the entry is now called `../out`.
-            let at = bytes.windows(6).position(|window| window == b"stdout").unwrap_or(0);
-            bytes.splice(at..at + 6, *b"../out");
-            write_answer(device, &area, &meta, &bytes)?;
-            device.write(result_header, &answer.encode(&header.nonce))?;
-            serial.write_all(DONE)?;
+        "overlapping-parts" => {
+            parts.places = ResultHeader { meta: places.archive.clone(), archive: places.archive };
         }
-        "cut-archive" => {
-            write_answer(device, &area, &meta, &archive)?;
-            let cut =
-                ResultHeader { archive: answer.archive.start..answer.archive.end - 3, ..answer };
-            device.write(result_header, &cut.encode(&header.nonce))?;
-            serial.write_all(DONE)?;
+        // Two copies of one length that differ: the header's, and the frame's own.
+        "shorter-than-its-frame" => parts.places.meta = cut(&places.meta, 5),
+        "longer-than-its-frame" => {
+            parts.places.meta = places.meta.start..places.meta.end + 5;
         }
-        "garbage-metadata" => {
-            write_answer(device, &area, &[0xff; 600], &archive)?;
-            device.write(result_header, &answer.encode(&header.nonce))?;
-            serial.write_all(DONE)?;
+        // The same in the archive: an entry that says it is longer than all of the archive.
+        "entry-beyond-archive" => {
+            let at = answer::archive(&[])?.len() - 5 + 3;
+            parts.archive.splice(at..at + 4, 4_000_000_000u32.to_le_bytes());
         }
-        "serial-flood" => {
-            journal(header, device)?;
-            let noise = [b'x'; 4096];
-            loop {
-                serial.write_all(&noise)?;
-            }
+        "another-count" => {
+            let at = parts.archive.len() - 4;
+            parts.archive.splice(at.., 77u32.to_le_bytes());
         }
-        _ => anyhow::bail!("unknown mode {mode}"),
+        "names" => {
+            let names = job.args.iter().skip(1).map(|name| unhex(name));
+            let names = names.collect::<anyhow::Result<Vec<_>>>()?;
+            let files: Vec<(&[u8], &[u8])> =
+                names.iter().map(|name| (name.as_slice(), &b"x"[..])).collect();
+            parts = Parts::with(job, answer::meta()?, answer::archive(&files)?);
+        }
+        "cut-archive" => parts.places.archive = cut(&places.archive, 3),
+        "garbage-metadata" => parts = Parts::with(job, vec![0xff; 600], parts.archive),
+        other => anyhow::bail!("no lie called {other}"),
     }
-    Ok(())
+    parts.write(job)?;
+    job.device.write(job.header.plan.result_header().start, &parts.places.encode(&nonce))?;
+    job.ring()
 }
 
-/// A journal with some output, so that a test sees it is kept.
-fn journal(header: &InHeader, device: &IoDevice) -> anyhow::Result<()> {
-    let text = b"so far";
-    device.write(header.plan.stdout_journal().start, text)?;
-    let lengths = JournalHeader { stdout_len: text.len() as u64, stderr_len: 0, started: true };
-    device.write(header.plan.journal_header().start, &lengths.encode(&header.nonce))
-}
-
-fn write_answer(
-    device: &IoDevice,
-    area: &Range<u64>,
-    meta: &[u8],
-    archive: &[u8],
-) -> anyhow::Result<()> {
-    device.write(area.start, meta)?;
-    device.write(area.start + ARCHIVE_AT, archive)
+/// Names come in hex: arguments are text without NUL, names need not be.
+fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
+    let digits: Vec<char> = text.chars().collect();
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
+    Ok(pairs.map(|pair| u8::from_str_radix(&pair, 16)).collect::<Result<_, _>>()?)
 }

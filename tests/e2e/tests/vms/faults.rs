@@ -13,6 +13,7 @@ use pe_proto::Outcome;
 use pe_proto::api::Answer;
 use pe_proto::outcome::Clock;
 
+use crate::journal;
 use crate::labs::Labs;
 use crate::limits::next_job_is_clean;
 
@@ -26,7 +27,7 @@ crate::scenarios![
 
 /// Runs a job that says `first` and then waits, does `harm` to its VM, and returns the answer.
 fn with_harm(lab: &Lab, wall_ms: u64, signal: Signal) -> anyhow::Result<Answer> {
-    let job = Job::shell("echo first; echo second >&2; sleep 1000")
+    let job = Job::shell("echo second >&2; echo first; sleep 1000")
         .with(|job| job.limits.wall_ms = Some(wall_ms));
     let client = lab.client.clone();
     let running = thread::spawn(move || client.run(job));
@@ -35,12 +36,13 @@ fn with_harm(lab: &Lab, wall_ms: u64, signal: Signal) -> anyhow::Result<Answer> 
     Ok(answer)
 }
 
-/// Waits until the job has run into its sleep, then sends its VMM a signal. A job of which the
-/// worker loses its VM is leased once more, so harm is done as often as there are attempts.
+/// Waits until what the job has said is in its VM's journal, then sends the VMM a signal. A job of
+/// which the worker loses its VM is leased once more, so harm is done as often as there are
+/// attempts.
 fn harm_after_output(lab: &Lab, signal: Signal) -> anyhow::Result<()> {
     let attempts = if signal == Signal::SIGSTOP { 1 } else { 2 };
     for _ in 0..attempts {
-        let vm = vm_of_running_job(lab)?;
+        let vm = journal::vm_that_said(lab, 6).context("waiting to do harm")?;
         signal_pid(vm, signal);
         if signal != Signal::SIGSTOP {
             let gone = || (!procfs::is_alive(vm)).then_some(());
@@ -48,32 +50,6 @@ fn harm_after_output(lab: &Lab, signal: Signal) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The VM whose io file has the job's output: its journal says so on the worker's metrics only
-/// after the fact, so the VM's processor time coming to rest is what is looked for.
-fn vm_of_running_job(lab: &Lab) -> anyhow::Result<u32> {
-    let worker = lab.worker()?;
-    let mut before = (0, 0);
-    let mut calm = 0;
-    wait::until("a job in its VM to come to rest", Duration::from_secs(60), || {
-        let leased = worker.slots("leased")?;
-        let [vm] = worker.vms()[..] else { return None };
-        let now = (vm, cpu_ticks(vm));
-        calm = if leased >= 1.0 && now == before && now.1 > 0 { calm + 1 } else { 0 };
-        before = now;
-        thread::park_timeout(Duration::from_millis(100));
-        (calm >= 8).then_some(vm)
-    })
-    .context("waiting to do harm")
-}
-
-fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |index: usize| fields.get(index).and_then(|text| text.parse().ok()).unwrap_or(0u64);
-    field(11) + field(12)
 }
 
 fn a_killed_vmm_is_a_lost_job_with_its_output_kept(labs: &Labs) -> anyhow::Result<()> {
@@ -105,8 +81,8 @@ fn a_vmm_that_ends_by_itself_is_not_an_answer(labs: &Labs) -> anyhow::Result<()>
 fn a_ready_vm_that_dies_is_replaced_before_anyone_notices(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.single()?;
     let worker = lab.worker()?;
-    worker.wait_ready(1)?;
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        worker.wait_ready(1)?;
         let vms = worker.vms();
         ensure!(vms.len() == 1, "{vms:?}");
         vms.iter().for_each(|vm| signal_pid(*vm, signal));
@@ -122,13 +98,13 @@ fn a_ready_vm_that_dies_is_replaced_before_anyone_notices(labs: &Labs) -> anyhow
 fn a_client_that_hangs_up_frees_the_vm(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.single()?;
     let worker = lab.worker()?;
-    let body = serde_json::to_string(&Job::shell("sleep 1000").0)?;
+    let body = serde_json::to_string(&Job::shell("echo first; sleep 1000").0)?;
     let url = format!("{}/api/v1/run", lab.client.url);
     let mut curl = std::process::Command::new("curl")
         .args(["-s", "-H", "content-type: application/json", "-d", &body, &url])
         .stdout(std::process::Stdio::null())
         .spawn()?;
-    let vm = vm_of_running_job(&lab)?;
+    let vm = journal::vm_that_said(&lab, 6)?;
     curl.kill()?;
     curl.wait()?;
     wait::until("the VM of an abandoned job to be gone", Duration::from_secs(10), || {

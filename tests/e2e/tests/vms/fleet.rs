@@ -16,8 +16,8 @@ use crate::labs::Labs;
 
 crate::scenarios![two_workers_share_jobs_and_come_and_go];
 
-/// Runs jobs at the same time; how many each worker ran.
-fn in_parallel(client: &Client, jobs: Vec<Job>) -> anyhow::Result<Vec<Answer>> {
+/// Runs jobs at the same time; the answers in the jobs' order.
+pub(crate) fn in_parallel(client: &Client, jobs: Vec<Job>) -> anyhow::Result<Vec<Answer>> {
     let running: Vec<_> = jobs
         .into_iter()
         .map(|job| {
@@ -31,6 +31,7 @@ fn in_parallel(client: &Client, jobs: Vec<Job>) -> anyhow::Result<Vec<Answer>> {
         .collect()
 }
 
+/// How many each worker ran.
 fn by_worker(answers: &[Answer]) -> BTreeMap<String, usize> {
     let mut count = BTreeMap::new();
     for answer in answers {

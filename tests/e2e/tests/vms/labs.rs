@@ -1,15 +1,24 @@
 //! The labs that scenarios share.
 
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use pe_e2e::lab::Lab;
+use pe_e2e::paths;
 
 /// Starts labs when they are first asked for.
 #[derive(Default)]
 pub(crate) struct Labs {
     common: Mutex<Option<Lab>>,
     single: Mutex<Option<Lab>>,
+    rogue: Mutex<Option<Lab>>,
 }
+
+/// Slots of the worker whose guests misbehave.
+pub(crate) const ROGUE_SLOTS: u32 = 3;
 
 /// A lab in use; nobody else has it meanwhile.
 pub(crate) struct InUse<'a>(MutexGuard<'a, Option<Lab>>);
@@ -25,34 +34,78 @@ impl std::ops::Deref for InUse<'_> {
 impl Labs {
     /// One worker with two slots, for all that does no harm.
     pub(crate) fn common(&self) -> anyhow::Result<InUse<'_>> {
-        start(&self.common, 2)
+        start(&self.common, || Lab::with_workers(&[2]))
     }
 
     /// One worker with one slot: its one VM is the one that runs the job.
     pub(crate) fn single(&self) -> anyhow::Result<InUse<'_>> {
-        start(&self.single, 1)
+        start(&self.single, || Lab::with_workers(&[1]))
+    }
+
+    /// One worker with three slots, whose guests do what the job's first argument says
+    /// (`tests/rogue-init`).
+    pub(crate) fn rogue(&self) -> anyhow::Result<InUse<'_>> {
+        start(&self.rogue, rogue)
     }
 
     /// What the daemons logged, for the message of a failed scenario.
     pub(crate) fn logs(&self) -> String {
-        [&self.common, &self.single]
-            .into_iter()
-            .filter_map(|lab| Some(lab.lock().ok()?.as_ref()?.logs()))
-            .collect()
+        self.each().into_iter().filter_map(|lab| Some(lab.lock().ok()?.as_ref()?.logs())).collect()
     }
 
     /// Ends all labs.
     pub(crate) fn end(&self) {
-        for lab in [&self.common, &self.single] {
+        for lab in self.each() {
             drop(lab.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
+
+    fn each(&self) -> [&Mutex<Option<Lab>>; 3] {
+        [&self.common, &self.single, &self.rogue]
+    }
 }
 
-fn start(lab: &Mutex<Option<Lab>>, slots: u32) -> anyhow::Result<InUse<'_>> {
+fn start(
+    lab: &Mutex<Option<Lab>>,
+    make: impl FnOnce() -> anyhow::Result<Lab>,
+) -> anyhow::Result<InUse<'_>> {
     let mut lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
     if lab.is_none() {
-        *lab = Some(Lab::with_workers(&[slots])?);
+        *lab = Some(make()?);
     }
     Ok(InUse(lab))
+}
+
+fn rogue() -> anyhow::Result<Lab> {
+    let mut lab = Lab::without_workers()?;
+    let assets = lab.scratch().join("vm");
+    fs::create_dir(&assets)?;
+    let real = paths::vm_assets()?;
+    for name in ["vmlinuz", "manifest.json"] {
+        fs::copy(real.join(name), assets.join(name))?;
+    }
+    // The kernel unpacks one archive after the other; a later /init wins.
+    let mut initramfs = fs::read(real.join("initramfs.cpio"))?;
+    initramfs.extend(rogue_init()?);
+    fs::write(assets.join("initramfs.cpio"), initramfs)?;
+    lab.start_worker_with("rogue", ROGUE_SLOTS, &assets)?;
+    lab.worker()?.wait_ready(ROGUE_SLOTS)?;
+    Ok(lab)
+}
+
+/// An archive of an init that is not ours.
+fn rogue_init() -> anyhow::Result<Vec<u8>> {
+    let dir = tempfile::tempdir()?;
+    let init =
+        paths::repository().join("target/guest-build/x86_64-unknown-linux-gnu/guest/pe-rogue-init");
+    fs::copy(&init, dir.path().join("init")).with_context(|| format!("{}", init.display()))?;
+    let mut cpio = Command::new("cpio")
+        .args(["--quiet", "-o", "-H", "newc", "-R", "0:0"])
+        .current_dir(dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting cpio")?;
+    cpio.stdin.take().context("stdin")?.write_all(b"init\n")?;
+    Ok(cpio.wait_with_output()?.stdout)
 }

@@ -17,11 +17,9 @@ crate::scenarios![
     a_fork_bomb_ends_and_the_next_job_is_clean,
     an_output_flood_is_cut_at_its_limit_and_the_exit_code_kept,
     a_full_disk_is_an_error_the_program_sees,
-    an_inode_bomb_is_an_error_the_program_sees,
     too_many_output_bytes_leave_out_files_and_say_so,
     a_million_names_in_output_do_not_hurt,
     a_sparse_terabyte_is_left_out,
-    what_a_container_may_not_do_it_cannot,
 ];
 
 fn a_timeout_keeps_all_output_up_to_then(labs: &Labs) -> anyhow::Result<()> {
@@ -51,17 +49,21 @@ fn a_fork_bomb_ends_and_the_next_job_is_clean(labs: &Labs) -> anyhow::Result<()>
     let lab = labs.single()?;
     let script = "echo first; bomb() { bomb | bomb & }; bomb; sleep 1000";
     let job = Job::shell(script).with(|job| {
-        job.limits.wall_ms = Some(5_000);
+        job.limits.wall_ms = Some(10_000);
         job.limits.stderr_bytes = Some(10_000);
     });
     let answer = lab.client.run(job)?;
-    // Which limit ends it is a matter of luck; that one does, and that nothing is lost, is not.
+    // The first shell may be the one that cannot fork, or it may sleep until its time is up.
     let ended = matches!(
         answer.head.outcome,
         Outcome::TimedOut { .. } | Outcome::Exited { .. } | Outcome::OutOfMemory
     );
     ensure!(ended, "{answer:?}");
     ensure!(client::stdout_text(&answer)?.starts_with("first\n"), "{answer:?}");
+    // What stopped it is the limit on processes, and the shells say so.
+    let stderr = answer.stderr.clone().into_bytes()?;
+    let stderr = String::from_utf8_lossy(&stderr);
+    ensure!(stderr.contains("fork: Resource temporarily unavailable"), "{stderr}");
     next_job_is_clean(&lab)
 }
 
@@ -88,23 +90,6 @@ fn a_full_disk_is_an_error_the_program_sees(labs: &Labs) -> anyhow::Result<()> {
     let full = client::stdout_text(&answer)?.lines().filter(|line| *line == "1").count();
     ensure!(full == 5, "{answer:?}");
     ensure!(client::file(&answer, "note")? == b"still here\n");
-    next_job_is_clean(&lab)
-}
-
-fn an_inode_bomb_is_an_error_the_program_sees(labs: &Labs) -> anyhow::Result<()> {
-    let lab = labs.single()?;
-    let script = "import os
-n = 0
-os.mkdir('/tmp/many')
-try:
-    while n < 2_000_000:
-        os.close(os.open(f'/tmp/many/{n}', os.O_CREAT)); n += 1
-except OSError as error:
-    print(error.strerror)";
-    let answer = lab.client.run(Job::new("python", &["python3", "-c", script]))?;
-    let text = client::stdout_text(&answer)?;
-    let limited = text.contains("No space left") || answer.head.outcome == Outcome::OutOfMemory;
-    ensure!(limited, "{answer:?}");
     next_job_is_clean(&lab)
 }
 
@@ -146,57 +131,14 @@ print(n)";
 
 fn a_sparse_terabyte_is_left_out(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.single()?;
-    let script = "truncate -s 1T /output/huge || truncate -s 4G /output/huge; echo x > /output/ok";
+    let script = "truncate -s 1T /output/huge && stat -c %s /output/huge && echo x > /output/ok";
     let answer = lab.client.run(Job::shell(script))?;
+    ensure!(answer.head.outcome == Outcome::Exited { code: 0 }, "{answer:?}");
+    ensure!(client::stdout_text(&answer)? == "1099511627776\n", "{answer:?}");
     ensure!(answer.head.truncated == [Truncated::Files], "{:?}", answer.head);
+    ensure!(answer.head.notes.iter().any(|note| note.contains("huge")), "{:?}", answer.head.notes);
     ensure!(client::file(&answer, "ok")? == b"x\n");
     ensure!(!answer.files.contains_key("huge"));
-    Ok(())
-}
-
-/// Each line tries something; what succeeds is printed.
-const FORBIDDEN: &str = "import ctypes, os, socket
-libc = ctypes.CDLL(None, use_errno=True)
-def tried(what, action):
-    try:
-        if action() in (0, None) or what.startswith('file'): print('CAN', what)
-    except OSError: pass
-tried('mknod pmem', lambda: os.mknod('/tmp/pmem', 0o60666, os.makedev(259, 0)))
-tried('mknod mem', lambda: os.mknod('/tmp/mem', 0o20666, os.makedev(1, 1)))
-tried('mount', lambda: libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))
-tried('unshare user', lambda: libc.unshare(0x10000000))
-tried('bpf', lambda: min(0, libc.syscall(321, 0, 0, 0)))
-tried('init_module', lambda: min(0, libc.syscall(175, 0, 0, b'')))
-tried('ptrace init', lambda: min(0, libc.ptrace(16, 1, 0, 0)))
-tried('keyctl', lambda: min(0, libc.syscall(250, 0, -3, 0)))
-tried('sethostname', lambda: os.sethostname(b'x') if hasattr(os, 'sethostname') else libc.sethostname(b'x', 1))
-tried('chroot', lambda: libc.chroot(b'/tmp'))
-for path in ['/dev/mem', '/dev/kmsg', '/dev/pmem0', '/dev/pmem1', '/dev/ttyS0', '/proc/sysrq-trigger']:
-    tried('file ' + path, lambda: os.close(os.open(path, os.O_RDWR)))
-for path in ['/proc/kcore', '/proc/keys', '/proc/timer_list']:
-    # Masked by an empty file, where the kernel has them at all.
-    try:
-        if open(path, 'rb').read(1): print('CAN read', path)
-    except OSError: pass
-for path in ['/proc/sys/kernel/core_pattern', '/proc/sys/kernel/modprobe', '/sys/kernel/uevent_helper']:
-    tried('file ' + path, lambda: os.close(os.open(path, os.O_WRONLY)))
-print(sorted(name for _, name in socket.if_nameindex()))
-status = open('/proc/self/status').read()
-print([line.split()[1] for line in status.splitlines() if line.startswith(('CapEff', 'CapBnd', 'CapPrm', 'CapAmb'))])
-print([line.split()[1] for line in status.splitlines() if line.startswith(('NoNewPrivs', 'Seccomp:'))])
-print(open('/proc/cmdline').read().strip())
-";
-
-fn what_a_container_may_not_do_it_cannot(labs: &Labs) -> anyhow::Result<()> {
-    let lab = labs.single()?;
-    let answer = lab.client.run(Job::new("python", &["python3", "-c", FORBIDDEN]))?;
-    let text = client::stdout_text(&answer)?;
-    ensure!(answer.head.outcome == Outcome::Exited { code: 0 }, "{answer:?}");
-    ensure!(!text.contains("CAN "), "{text}");
-    ensure!(text.contains("['lo']") || text.contains("[]"), "{text}");
-    let none = "0000000000000000";
-    ensure!(text.contains(&format!("['{none}', '{none}', '{none}', '{none}']")), "{text}");
-    ensure!(text.contains("['1', '2']"), "no_new_privs and a seccomp filter: {text}");
     next_job_is_clean(&lab)
 }
 

@@ -9,11 +9,14 @@ mod daemons;
 mod exactness;
 mod faults;
 mod fleet;
+mod journal;
 mod labs;
 mod limits;
+mod load;
 mod many;
 mod pe;
 mod rogue;
+mod threats;
 
 use std::process::ExitCode;
 
@@ -48,8 +51,10 @@ fn main() -> ExitCode {
         ("limits", limits::all()),
         ("faults", faults::all()),
         ("rogue", rogue::all()),
+        ("threats", threats::all()),
         ("pe", pe::all()),
         ("daemons", daemons::all()),
+        ("load", load::all()),
         ("fleet", fleet::all()),
         ("many", many::all()),
     ];
