@@ -20,10 +20,13 @@ const BOMBS: [(&str, MakeJob); 5] = [
     ("nothing", || Job::shell("sleep 1000")),
     ("processes", || Job::shell("bomb() { bomb | bomb & }; bomb; sleep 1000")),
     ("memory", || {
-        let fill = "b = []\nwhile True:\n  try: b.append(b'x' * (8 << 20))\n  except MemoryError: pass";
+        let fill =
+            "b = []\nwhile True:\n  try: b.append(b'x' * (8 << 20))\n  except MemoryError: pass";
         Job::new("python", &["sh", "-c", "while :; do python3 -c \"$0\"; done", fill])
     }),
-    ("files", || Job::shell("while :; do dd if=/dev/zero of=/tmp/f bs=1M 2>/dev/null; rm /tmp/f; done")),
+    ("files", || {
+        Job::shell("while :; do dd if=/dev/zero of=/tmp/f bs=1M 2>/dev/null; rm /tmp/f; done")
+    }),
     ("output", || Job::shell("while :; do head -c 100000000 /dev/zero; done")),
 ];
 
@@ -49,7 +52,10 @@ fn main() -> anyhow::Result<()> {
                 times.push(start.elapsed());
             }
             let ended = running.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
-            eprintln!("round {round}, {name}: {:?}", ended.map(|answer| answer.head.outcome.kind()));
+            eprintln!(
+                "round {round}, {name}: {:?}",
+                ended.map(|answer| answer.head.outcome.kind())
+            );
         }
     }
     println!("| beside it | jobs | median, ms | p99, ms | p99 to nothing |");

@@ -254,9 +254,8 @@ fn the_result_says_where_it_ran_and_where_the_time_went(labs: &Labs) -> anyhow::
     let head = &answer.head;
     let ran_on = head.ran_on.clone().ok_or_else(|| anyhow::anyhow!("no ran_on"))?;
     ensure!(ran_on.worker == "worker-0" && ran_on.arch == pe_proto::Arch::X86_64, "{ran_on:?}");
-    ensure!(!ran_on.kernel.is_empty() && !ran_on.cpu.is_empty());
-    let vmms = ["cloud-hypervisor-kvm", "qemu-kvm", "qemu-tcg"];
-    ensure!(vmms.contains(&ran_on.vmm.as_str()), "ran on {}", ran_on.vmm);
+    let vmm = ["qemu", "cloud-hypervisor"].iter().any(|name| ran_on.vmm.starts_with(name));
+    ensure!(!ran_on.kernel.is_empty() && !ran_on.cpu.is_empty() && vmm, "{ran_on:?}");
     let phases = head.phases;
     let inside =
         phases.mount_us + phases.unpack_us + phases.start_us + phases.run_us + phases.collect_us;

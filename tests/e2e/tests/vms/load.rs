@@ -41,10 +41,7 @@ impl<'a> Load<'a> {
     }
 
     /// Runs the clients while `harm` is done; every job must end as it should.
-    fn while_harmed(
-        &self,
-        harm: impl FnOnce(&Self) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    fn while_harmed(&self, harm: impl FnOnce(&Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let result = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| self.serve())).collect();
             let harmed = harm(self);
@@ -209,7 +206,11 @@ fn all_as_at_the_start(lab: &Lab, slots: u32) -> anyhow::Result<()> {
 /// runtime directories, and control groups.
 fn places() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let ours = |name: &str| ["pe-worker", "pe_worker", "qemu", "cloud-hypervisor", "zygote"].iter().any(|part| name.contains(part));
+    let ours = |name: &str| {
+        ["pe-worker", "pe_worker", "qemu", "cloud-hypervisor", "zygote"]
+            .iter()
+            .any(|part| name.contains(part))
+    };
     for dir in ["/tmp", "/dev/shm", "/run", "/var/tmp"] {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path().display().to_string();
