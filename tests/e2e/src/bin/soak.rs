@@ -29,7 +29,9 @@ const MARK: &str = "for dir in / /tmp /input /output /dev/shm /var /root; do \
     cat /proc/sys/kernel/random/boot_id; exit $0";
 
 /// A line of the chart: its name, and its value in each sample.
-const LINES: [(&str, fn(&Sample) -> f64); 8] = [
+type Line = (&'static str, fn(&Sample) -> f64);
+
+const LINES: [Line; 8] = [
     ("worker: resident, MiB", |sample| mebibytes(sample.worker.resident_kib)),
     ("load balancer: resident, MiB", |sample| mebibytes(sample.lb.resident_kib)),
     ("worker: file descriptors", |sample| count(sample.worker.fds)),

@@ -184,7 +184,11 @@ fn a_guest_that_goes_on_writing_after_its_answer_changes_nothing(
                 ensure!(client::stdout(&answer)?.is_empty(), "{answer:?}");
                 lost += 1;
             }
-            _ => anyhow::bail!("{answer:?}"),
+            Outcome::Exited { .. }
+            | Outcome::Signaled { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::OutOfMemory
+            | Outcome::Refused { .. } => anyhow::bail!("{answer:?}"),
         }
         slots_are_back(&lab)?;
     }
