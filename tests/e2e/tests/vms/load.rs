@@ -2,6 +2,7 @@
 //! place is left over, and every slot comes back.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -143,11 +144,10 @@ fn vmms_stopped_under_load_cost_their_own_job_only(_: &Labs) -> anyhow::Result<(
 fn workers_killed_and_stopped_under_load_lose_no_job_and_leave_nothing(
     _: &Labs,
 ) -> anyhow::Result<()> {
-    let places = places();
     let mut lab = Lab::with_workers(&[1, 1])?;
     let harmed = lab.workers.pop().context("two workers")?;
-    let vms = harmed.vms();
-    ensure!(!vms.is_empty(), "no vms");
+    let mut pids = vec![lab.worker()?.daemon.pid(), harmed.daemon.pid()];
+    ensure!(!places(&pids).is_empty(), "workers keep nothing where it is looked for");
     let check = || -> anyhow::Result<()> {
         Load::new(&lab).while_harmed(|load| {
             load.wait_answered(CLIENTS)?;
@@ -160,7 +160,9 @@ fn workers_killed_and_stopped_under_load_lose_no_job_and_leave_nothing(
             harmed.wait_ready(1)?;
             load.wait_answered(3 * CLIENTS)?;
             // Killed: its VMs go with it, at once.
-            let vms = harmed.vms();
+            let vms = wait::until("a vm to be there", Duration::from_secs(60), || {
+                Some(harmed.vms()).filter(|vms| !vms.is_empty())
+            })?;
             harmed.daemon.signal(Signal::SIGKILL);
             let start = Instant::now();
             wait::until("the vms of a killed worker to be gone", Duration::from_secs(10), || {
@@ -176,13 +178,16 @@ fn workers_killed_and_stopped_under_load_lose_no_job_and_leave_nothing(
     // The same worker again: it sweeps what its former self left.
     lab.start_worker(&name, 1)?;
     lab.workers.last().context("a worker")?.wait_ready(1)?;
+    let swept = places(pids.get(1..).unwrap_or_default());
+    ensure!(swept.is_empty(), "the next start left {swept:?}");
+    pids.extend(lab.workers.last().map(|worker| worker.daemon.pid()));
     let check = || -> anyhow::Result<()> {
         Load::new(&lab).while_harmed(|load| load.wait_answered(3 * CLIENTS))?;
         all_as_at_the_start(&lab, 1)
     };
     check().with_context(|| lab.logs())?;
     drop(lab);
-    let left: Vec<String> = self::places().difference(&places).cloned().collect();
+    let left = places(&pids);
     ensure!(left.is_empty(), "left behind: {left:?}");
     Ok(())
 }
@@ -202,37 +207,28 @@ fn all_as_at_the_start(lab: &Lab, slots: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a worker or a VMM could leave something: directories for temporary files, the workers'
-/// runtime directories, and control groups.
-fn places() -> BTreeSet<String> {
+/// What is there of these workers: directories for temporary files, their runtime directories, and
+/// their control groups, all of which have the worker's process id in their names.
+fn places(pids: &[u32]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let ours = |name: &str| {
-        ["pe-worker", "pe_worker", "qemu", "cloud-hypervisor", "zygote"]
-            .iter()
-            .any(|part| name.contains(part))
-    };
-    for dir in ["/tmp", "/dev/shm", "/run", "/var/tmp"] {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let path = entry.path().display().to_string();
-            if ours(&path) {
-                found.insert(path);
-            }
-        }
-    }
-    for root in ["/run/pe-worker", "/sys/fs/cgroup"] {
-        walk(root.as_ref(), 5, &mut |path| {
-            if ours(path) {
-                found.insert(path.to_owned());
+    for (root, depth) in
+        [("/run/pe-worker", 0), ("/sys/fs/cgroup", 4), ("/tmp", 0), ("/dev/shm", 0)]
+    {
+        walk(root.as_ref(), depth, &mut |name, path| {
+            let name = name.strip_prefix("pe-worker-").unwrap_or(name);
+            let pid = name.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+            if pid.is_some_and(|pid| pids.contains(&pid)) {
+                found.insert(path.display().to_string());
             }
         });
     }
     found
 }
 
-fn walk(dir: &std::path::Path, depth: u32, see: &mut impl FnMut(&str)) {
+fn walk(dir: &Path, depth: u32, see: &mut impl FnMut(&str, &Path)) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            see(&entry.path().display().to_string());
+            see(&entry.file_name().to_string_lossy(), &entry.path());
             if depth > 0 {
                 walk(&entry.path(), depth - 1, see);
             }

@@ -93,7 +93,6 @@ fn case_23_no_value_of_a_limit_means_unlimited(labs: &Labs) -> anyhow::Result<()
         "true",
         "[]",
         "{}",
-        "0x10",
         "18446744073709551615",
         "18446744073709551616",
         "9223372036854775808",
