@@ -45,7 +45,7 @@ checks! {
     NAMESPACES = "namespaces", "VMMs are in namespaces of their own",
         "A VMM in its own namespaces sees no network, no processes and no files of the host.";
     USERFAULTFD = "userfaultfd", "userfaultfd is usable",
-        "With it a VM is restored before its memory is read, so that it is ready sooner.";
+        "Restores on demand (restore = \"ondemand\") bring a guest's memory in by way of it.";
     MEMORY = "memory", "memory for all slots at once",
         "When memory runs out under load the kernel kills a VMM, and a job with it, or worse.";
     HUGE_PAGES = "huge-pages", "transparent huge pages, and none reserved for nothing",

@@ -2,7 +2,7 @@
 
 use pe_proto::Arch;
 
-use crate::config::{AccelChoice, Config, PinChoice, Risk};
+use crate::config::{AccelChoice, Config, PinChoice, RestoreChoice, Risk, VmmChoice};
 use crate::jail;
 
 /// The part of a config that verdicts depend on.
@@ -18,6 +18,10 @@ pub struct Needs {
     pub memory_budget_mib: Option<u64>,
     /// Guest memory, if it is set.
     pub memory_mib: Option<u64>,
+    /// Which VMM is to be used.
+    pub vmm: VmmChoice,
+    /// VMs are to be restored on demand, and no other way.
+    pub on_demand_only: bool,
     /// Nothing but KVM will do.
     pub kvm_only: bool,
     /// Emulation is what was asked for.
@@ -43,6 +47,8 @@ impl Needs {
             standby: config.standby,
             memory_budget_mib: config.memory_budget_mib,
             memory_mib: config.memory_mib,
+            vmm: config.vmm,
+            on_demand_only: config.restore == RestoreChoice::Ondemand,
             kvm_only: config.accel == AccelChoice::Kvm,
             emulation_only: config.accel == AccelChoice::Tcg,
             public: config.public,
@@ -70,6 +76,8 @@ impl Needs {
             standby: 0,
             memory_budget_mib: None,
             memory_mib: None,
+            vmm: VmmChoice::Auto,
+            on_demand_only: false,
             kvm_only: false,
             emulation_only: false,
             public: false,

@@ -92,7 +92,7 @@ async fn ask(probe: Probe) -> Vec<Entry> {
 /// Everything that the facts alone decide.
 fn judge(facts: &HostFacts, needs: &Needs, took: Duration) -> Vec<Entry> {
     let findings = [
-        (&checks::USERFAULTFD, checks::isolation::userfaultfd(facts)),
+        (&checks::USERFAULTFD, checks::isolation::userfaultfd(facts, needs)),
         (&checks::MEMORY, checks::memory::memory(facts, needs)),
         (&checks::HUGE_PAGES, checks::memory::huge_pages(facts)),
         (&checks::KSM, checks::memory::ksm(facts, needs)),

@@ -183,7 +183,8 @@ pub(super) async fn answer(
     match status {
         StatusCode::OK | StatusCode::NO_CONTENT => body.map_err(|_| LinkError::Closed),
         _ => {
-            let said = printable(body.unwrap_or_default().get(..SAID_BYTES).unwrap_or_default());
+            let body = body.unwrap_or_default();
+            let said = printable(body.get(..SAID_BYTES).unwrap_or(&body));
             Err(LinkError::Status { what, status, said })
         }
     }

@@ -157,23 +157,28 @@ fn host_namespaces(facts: &HostFacts) -> Finding {
     Finding { mend: Some(AS_ROOT.to_owned()), ..Finding::pass("net, mnt, ipc, uts") }
 }
 
-/// userfaultfd, for restores on demand.
-pub fn userfaultfd(facts: &HostFacts) -> Finding {
-    match (facts.userfaultfd, facts.userfaultfd_for_all) {
-        (Device::Opens, _) => Finding::pass("/dev/userfaultfd opens"),
-        (_, Some(true)) => Finding::pass("vm.unprivileged_userfaultfd is 1"),
-        (Device::Denied, _) => Finding::warn(
-            "/dev/userfaultfd is not ours to open; VMs are restored by copying",
+/// userfaultfd, for restores on demand; nothing else needs it.
+pub fn userfaultfd(facts: &HostFacts, needs: &Needs) -> Finding {
+    let (seen, mend) = match (facts.userfaultfd, facts.userfaultfd_for_all) {
+        (Device::Opens, _) => return Finding::pass("/dev/userfaultfd opens"),
+        (_, Some(true)) => return Finding::pass("vm.unprivileged_userfaultfd is 1"),
+        (Device::Denied, _) => (
+            "/dev/userfaultfd is not ours to open",
             "chgrp kvm /dev/userfaultfd && chmod g+rw /dev/userfaultfd",
         ),
-        (Device::Missing, Some(false)) => Finding::warn(
-            "no /dev/userfaultfd (Linux 6.1 has it); VMs are restored by copying",
+        (Device::Missing, Some(false)) => (
+            "there is no /dev/userfaultfd (Linux 6.1 has it)",
             "sysctl -w vm.unprivileged_userfaultfd=1   # lets every user of this host use it",
         ),
-        (Device::Missing, None) => Finding::warn(
-            "the kernel was built without; VMs are restored by copying",
+        (Device::Missing, None) => (
+            "the kernel was built without",
             "# run a kernel with CONFIG_USERFAULTFD (Debian's have it)",
         ),
+    };
+    if needs.on_demand_only {
+        Finding::fail(format!("{seen}, and restore = \"ondemand\""), mend)
+    } else {
+        Finding::pass(format!("{seen}; only restore = \"ondemand\" needs it"))
     }
 }
 

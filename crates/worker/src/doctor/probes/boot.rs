@@ -28,6 +28,8 @@ pub enum BootFacts {
         first: Duration,
         /// From saved to ready, if it could be saved.
         again: Option<Duration>,
+        /// What was tried before, with KVM that looked usable, and why it is not used.
+        failed: Vec<String>,
     },
     /// Something else is missing, which another check tells.
     NotTried {
@@ -73,6 +75,11 @@ async fn boot(config: &Config) -> BootFacts {
     };
     let saved = foundation.has_zygote().then(|| began.elapsed());
     let emulated = foundation.is_emulated();
+    let failed = foundation.trials().iter().filter_map(|trial| {
+        let reason = trial.failure.as_ref()?;
+        Some(format!("{}: {reason}", trial.candidate.as_str()))
+    });
+    let failed = failed.collect();
     let jail = foundation.jail().clone();
     let backend = foundation.into_backend();
     let vmm = backend.vmm().to_owned();
@@ -90,5 +97,5 @@ async fn boot(config: &Config) -> BootFacts {
         Some(first) => (first, Some(took)),
         None => (took, None),
     };
-    BootFacts::Boots { vmm, emulated, first, again }
+    BootFacts::Boots { vmm, emulated, first, again, failed }
 }

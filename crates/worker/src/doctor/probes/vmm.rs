@@ -1,4 +1,4 @@
-//! Finds the VMM and asks for its version.
+//! Finds the VMMs and asks for their versions.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,17 +9,32 @@ use super::{DOCTOR_QUICK, Probe, blocking};
 use crate::config::Config;
 use crate::doctor::{Needs, checks};
 use crate::host;
+use crate::vm::ch;
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VmmFacts {
-    /// Nothing that runs.
+pub struct VmmFacts {
+    /// cloud-hypervisor.
+    pub cloud_hypervisor: Found,
+    /// QEMU.
+    pub qemu: Found,
+}
+
+/// What was found of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
     Missing {
         /// Where it was looked for.
         reason: String,
     },
+    /// Something that the worker would not use.
+    Unusable {
+        /// Why not.
+        reason: String,
+    },
     /// A program that tells its version.
-    Found {
+    Program {
         /// Where.
         program: PathBuf,
         /// First line of what it says to `--version`.
@@ -27,28 +42,40 @@ pub enum VmmFacts {
     },
 }
 
-/// Asks for the version.
+/// Asks for the versions.
 pub(super) fn probe(config: &Config, needs: &Arc<Needs>) -> Probe {
-    let (named, arch) = (config.qemu.clone(), needs.arch);
+    let (config, needs) = (config.clone(), Arc::clone(needs));
     let ask = async move {
-        let found = blocking(move || {
-            let Some(arch) = arch else {
-                let reason = "guests of this architecture are not known".to_owned();
-                return VmmFacts::Missing { reason };
-            };
-            let missing = |error: std::io::Error| VmmFacts::Missing { reason: error.to_string() };
-            let program = match host::qemu(arch, named.as_deref()) {
-                Ok(program) => program,
-                Err(error) => return missing(error),
-            };
-            match host::version(program.as_os_str()) {
-                Ok(said) => VmmFacts::Found { program, said },
-                Err(error) => VmmFacts::Missing {
-                    reason: format!("{} cannot be run: {error}", program.display()),
-                },
-            }
+        let asked = Arc::clone(&needs);
+        let found = blocking(move || VmmFacts {
+            cloud_hypervisor: cloud_hypervisor(&config),
+            qemu: qemu(&config, &asked),
         });
-        vec![checks::vm::vmm(&found.await)]
+        vec![checks::vm::vmm(&found.await, &needs)]
     };
     Probe { checks: vec![&checks::VMM], within: DOCTOR_QUICK, ask: ask.boxed() }
+}
+
+fn cloud_hypervisor(config: &Config) -> Found {
+    match ch::Program::find(config.cloud_hypervisor.as_deref()) {
+        Ok(ch::Program { path, said, .. }) => Found::Program { program: path, said },
+        Err(error @ ch::NoProgram::Missing) => Found::Missing { reason: error.to_string() },
+        Err(error) => Found::Unusable { reason: crate::chain(&error) },
+    }
+}
+
+fn qemu(config: &Config, needs: &Needs) -> Found {
+    let Some(arch) = needs.arch else {
+        return Found::Missing { reason: "guests of this architecture are not known".to_owned() };
+    };
+    let program = match host::qemu(arch, config.qemu.as_deref()) {
+        Ok(program) => program,
+        Err(error) => return Found::Missing { reason: error.to_string() },
+    };
+    match host::version(program.as_os_str()) {
+        Ok(said) => Found::Program { program, said },
+        Err(error) => {
+            Found::Unusable { reason: format!("{} cannot be run: {error}", program.display()) }
+        }
+    }
 }

@@ -127,14 +127,16 @@ fn namespaces_that_a_kernel_lacks_are_named() {
 }
 
 #[test]
-fn userfaultfd_is_a_device_or_a_sysctl() {
-    let found = |device, for_all| {
+fn userfaultfd_is_a_device_or_a_sysctl_and_needed_only_on_demand() {
+    let check = |device, for_all, on_demand| {
         let facts = HostFacts { userfaultfd: device, userfaultfd_for_all: for_all, ..plain_host() };
-        userfaultfd(&facts).verdict
+        assert_eq!(userfaultfd(&facts, &Needs::private()).verdict, Pass);
+        let needs = Needs { on_demand_only: true, ..Needs::private() };
+        assert_eq!(userfaultfd(&facts, &needs).verdict, on_demand);
     };
-    assert_eq!(found(Device::Opens, Some(false)), Pass);
-    assert_eq!(found(Device::Missing, Some(true)), Pass);
-    assert_eq!(found(Device::Denied, Some(false)), Warn);
-    assert_eq!(found(Device::Missing, Some(false)), Warn);
-    assert_eq!(found(Device::Missing, None), Warn);
+    check(Device::Opens, Some(false), Pass);
+    check(Device::Missing, Some(true), Pass);
+    check(Device::Denied, Some(false), Fail);
+    check(Device::Missing, Some(false), Fail);
+    check(Device::Missing, None, Fail);
 }
