@@ -54,16 +54,50 @@ fn config(dir: &Path, more: &str) -> Config {
     Config::load(Some(&path), RawConfig::default(), 2).expect("config")
 }
 
+/// Directory of one test's workers. Dropping it leaves nothing of them on the host, as their
+/// notes go with it: the last of them tidies up, and what was killed is swept.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("tempdir"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn has_instances(&self) -> bool {
+        let entries = fs::read_dir(self.path().join("run")).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.path().join("vms").is_dir())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let runtime = self.path().join("run");
+        let config = config(self.path(), &format!("runtime_dir = {runtime:?}"));
+        let began = Instant::now();
+        while self.has_instances() && began.elapsed() < Duration::from_secs(3) {
+            // An ordinary user's directory is not ours to sweep, and has no groups.
+            let Ok(jail) = Jail::prepare(&config) else { return };
+            jail.settle(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 struct Rig {
     backend: Arc<dyn Backend>,
     jail: Jail,
     census: Census,
-    dir: tempfile::TempDir,
+    // Dropped last.
+    dir: Place,
 }
 
 async fn rig() -> Rig {
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
-    let dir = tempfile::tempdir().expect("tempdir");
+    let dir = Place::new();
     let runtime = dir.path().join("run");
     let config = config(dir.path(), &format!("runtime_dir = {runtime:?}"));
     let foundation = Foundation::lay(&config).await.expect("foundation");
@@ -427,7 +461,7 @@ fn an_ordinary_user_s_vmm_is_confined_by_landlock() {
         eprintln!("NOT SHOWN HERE: not root, so there is no other user to become");
         return;
     }
-    let dir = tempfile::tempdir().expect("tempdir");
+    let dir = Place::new();
     let probe = probe(dir.path());
     let runtime = dir.path().join("run");
     fs::create_dir(&runtime).expect("dir");
@@ -464,7 +498,7 @@ const NOBODY: u32 = 65_534;
 
 #[test]
 fn a_worker_that_must_isolate_does_not_start_where_it_cannot() {
-    let dir = tempfile::tempdir().expect("tempdir");
+    let dir = Place::new();
     let probe = probe(dir.path());
     let runtime = dir.path().join("run");
     let more =
@@ -485,7 +519,7 @@ fn a_worker_that_must_isolate_does_not_start_where_it_cannot() {
 
 #[tokio::test]
 async fn what_a_killed_worker_leaves_is_gone_after_the_next_start() {
-    let dir = tempfile::tempdir().expect("tempdir");
+    let dir = Place::new();
     let runtime = dir.path().join("run");
     config(dir.path(), &format!("runtime_dir = {runtime:?}"));
     let worker = || {
@@ -557,7 +591,7 @@ async fn a_vmm_that_cannot_be_reaped_holds_nobody_up_and_is_counted() {
 
 #[test]
 fn a_report_names_every_measure() {
-    let dir = tempfile::tempdir().expect("tempdir");
+    let dir = Place::new();
     let runtime = dir.path().join("run");
     let jail = Jail::prepare(&config(dir.path(), &format!("runtime_dir = {runtime:?}")));
     let report: Report = jail.expect("jail").report();
