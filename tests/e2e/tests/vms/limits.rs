@@ -131,7 +131,8 @@ print(n)";
 
 fn a_sparse_terabyte_is_left_out(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.single()?;
-    let script = "truncate -s 1099511627776 /output/huge && stat -c %s /output/huge && echo x > /output/ok";
+    let script =
+        "truncate -s 1099511627776 /output/huge && stat -c %s /output/huge && echo x > /output/ok";
     let answer = lab.client.run(Job::shell(script))?;
     ensure!(answer.head.outcome == Outcome::Exited { code: 0 }, "{answer:?}");
     ensure!(client::stdout_text(&answer)? == "1099511627776\n", "{answer:?}");
