@@ -559,6 +559,36 @@ async fn what_a_killed_worker_leaves_is_gone_after_the_next_start() {
     second.wait().expect("reaped");
 }
 
+/// It works outside, where its version is asked for; inside, what it needs is not there.
+#[tokio::test]
+async fn a_vmm_that_cannot_be_executed_leaves_no_cgroup() {
+    let place = Place::new();
+    let dir = place.path();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("mode");
+    fs::copy("/bin/sh", dir.join("sh")).expect("copy");
+    let kind = if is_cloud_hypervisor() { "cloud-hypervisor v54.0.0" } else { "QEMU 7.2" };
+    let script = dir.join("vmm");
+    fs::write(&script, format!("#!{}\necho {kind}\n", dir.join("sh").display())).expect("write");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("mode");
+    let runtime = dir.join("run");
+    let more = format!("runtime_dir = {runtime:?}\n{}", probe_setting(&script));
+    // Held until the end: its groups are looked at while the worker lives.
+    let foundation = Foundation::lay(&config(dir, &more)).await;
+    let noted = fs::read_dir(&runtime).expect("run").flatten().find_map(|instance| {
+        fs::read_to_string(instance.path().join("cgroup")).ok().map(PathBuf::from)
+    });
+    let Some(groups) = noted else {
+        eprintln!("NOT SHOWN HERE: there are no cgroups, or the worker is gone with them");
+        return;
+    };
+    let is_empty = || {
+        let entries = fs::read_dir(&groups).into_iter().flatten().flatten();
+        !entries.into_iter().any(|entry| entry.path().is_dir())
+    };
+    until("no group is left", Duration::from_secs(5), is_empty).await;
+    drop(foundation);
+}
+
 /// A VMM that the kernel does not let go of: here because its (v1) freezer holds it.
 #[tokio::test]
 async fn a_vmm_that_cannot_be_reaped_holds_nobody_up_and_is_counted() {

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -152,6 +152,22 @@ fn serve(incoming: &Receiver<(Order, Reply)>, reaper: &Reaper) {
 }
 
 fn start(order: Order, reaper: &Reaper) -> io::Result<Started> {
+    match execute(&order) {
+        Ok((child, stderr)) => {
+            let pid = child.id();
+            let child = reaper.watch(child, order.confinement);
+            let pidfd = sys::pidfd_open(pid)?;
+            Ok(Started { child, pidfd, stderr })
+        }
+        Err(error) => {
+            reaper.give_back(order.confinement);
+            Err(error)
+        }
+    }
+}
+
+/// Returns the child with what it says on its standard error.
+fn execute(order: &Order) -> io::Result<(Child, OwnedFd)> {
     let (stderr, theirs) = pipe2(OFlag::O_CLOEXEC)?;
     // A VMM that says too much loses words; it does not wait for a reader that comes later.
     for end in [&stderr, &theirs] {
@@ -171,11 +187,7 @@ fn start(order: Order, reaper: &Reaper) -> io::Result<Started> {
         .stdout(stdout)
         .stderr(Stdio::from(theirs));
     confine(&mut command, numbers()?, &fds, order.confinement.becoming())?;
-    let child = command.spawn()?;
-    let pid = child.id();
-    let child = reaper.watch(child, order.confinement);
-    let pidfd = sys::pidfd_open(pid)?;
-    Ok(Started { child, pidfd, stderr })
+    Ok((command.spawn()?, stderr))
 }
 
 /// A child on its way from the spawner's thread.

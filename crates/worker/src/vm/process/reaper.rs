@@ -78,6 +78,18 @@ impl Reaper {
         self.census.enter(child.id());
         Watched { fallen: Some((child, confinement)), reaper: self.clone() }
     }
+
+    /// Gives back what a VMM would have had that could not be started: the spawner's thread sees
+    /// nothing of the host any more, so it cannot.
+    pub(super) fn give_back(&self, confinement: Confinement) {
+        self.send(None, confinement);
+    }
+
+    fn send(&self, child: Option<Child>, confinement: Confinement) {
+        let fallen = Fallen { child, confinement, since: Instant::now(), late: false };
+        // The thread lives as long as this handle to it.
+        let _ = self.fallen.send(fallen);
+    }
 }
 
 /// A child that does not outlive its value. Dropping it never blocks.
@@ -107,35 +119,34 @@ impl Drop for Watched {
         if let Err(error) = child.kill() {
             tracing::error!(pid = child.id(), %error, "vmm cannot be killed");
         }
-        let mut fallen =
-            Fallen { child, confinement, since: Instant::now(), late: false, ended: None };
         // What has ended already is reaped here: whoever waited for that finds it gone. The rest
         // of what there is to do may take the kernel a while.
-        if fallen.has_ended() {
-            self.reaper.census.leave(fallen.child.id());
-        }
-        // The thread lives as long as this handle to it.
-        let _ = self.reaper.fallen.send(fallen);
+        let pid = child.id();
+        let child = if has_ended(&mut child) {
+            self.reaper.census.leave(pid);
+            None
+        } else {
+            Some(child)
+        };
+        self.reaper.send(child, confinement);
     }
 }
 
-/// A child that was killed.
+/// Reaps it if it can be. An error means that it was.
+fn has_ended(child: &mut Child) -> bool {
+    !matches!(child.try_wait(), Ok(None))
+}
+
+/// What is left of a VMM that was killed.
 #[derive(Debug)]
 struct Fallen {
-    child: Child,
+    /// `None` once it was reaped.
+    child: Option<Child>,
     confinement: Confinement,
+    /// When it was killed; once it was reaped, since then.
     since: Instant,
     /// Whether it does not end although it was killed long ago.
     late: bool,
-    /// When it was seen to have ended.
-    ended: Option<Instant>,
-}
-
-impl Fallen {
-    /// Reaps it if it can be. An error means that it was.
-    fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
 }
 
 fn reap(incoming: &Receiver<Fallen>, census: &Census) {
@@ -160,25 +171,29 @@ fn reap(incoming: &Receiver<Fallen>, census: &Census) {
     }
 }
 
-/// Looks at one; what has ended gives back what it had.
+/// Looks at one; what has ended gives back what it had, once its cgroup is empty.
 fn still_there(fallen: &mut Fallen, census: &Census) -> bool {
-    let pid = fallen.child.id();
-    if let Some(ended) = fallen.ended {
-        return !fallen.confinement.is_empty() && ended.elapsed() < CGROUP_EMPTY;
-    }
-    if fallen.has_ended() {
+    if let Some(child) = &mut fallen.child {
+        let pid = child.id();
+        if !has_ended(child) {
+            if !fallen.late && fallen.since.elapsed() > REAP {
+                fallen.late = true;
+                census.give_up(pid);
+                tracing::error!(
+                    pid,
+                    "killed vmm does not end; its user, core and cgroup stay taken"
+                );
+            }
+            return true;
+        }
         if fallen.late {
             let after_ms = fallen.since.elapsed().as_millis();
             tracing::warn!(pid, after_ms, "killed vmm has ended at last");
         }
+        // Once only: its number may be another's soon.
         census.leave(pid);
-        fallen.ended = Some(Instant::now());
-        return !fallen.confinement.is_empty();
+        fallen.child = None;
+        fallen.since = Instant::now();
     }
-    if !fallen.late && fallen.since.elapsed() > REAP {
-        fallen.late = true;
-        census.give_up(pid);
-        tracing::error!(pid, "killed vmm does not end; its user, core and cgroup stay taken");
-    }
-    true
+    !fallen.confinement.is_empty() && fallen.since.elapsed() < CGROUP_EMPTY
 }
