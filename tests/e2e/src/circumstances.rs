@@ -21,7 +21,7 @@ const SMOKE: &[&str] = &[
     "exactness::every_byte_value_comes_back_on_every_way_out",
     "exactness::exit_codes_that_shells_and_runtimes_bend_come_back_as_they_were",
     "limits::a_timeout_keeps_all_output_up_to_then",
-    "faults::a_ready_vm_that_dies_is_replaced_before_anyone_notices",
+    "faults::a_killed_vmm_is_a_lost_job_with_its_output_kept",
 ];
 
 /// Flags that every worker gets.
