@@ -7,7 +7,7 @@
 //!                         |        in its Order, given back when it was reaped
 //!                         +--> zygote_dir(&confinement): a place to save a guest in
 //! ```
-//! What is the same for all VMMs (namespaces, root file system, Landlock) is entered once by the
+//! What is the same for all VMMs (namespaces, root, Landlock, refused calls) is entered once by the
 //! thread that starts them, and inherited at no cost. What differs is a [`Confinement`]. As much
 //! as the host allows is done; what is missing is in the [`Report`], never silently.
 //! Decision 0008 has the reasons.
@@ -23,6 +23,7 @@ use nix::unistd::geteuid;
 use crate::config::{Config, PinChoice};
 use crate::host;
 
+mod calls;
 mod cgroup;
 mod closure;
 mod confinement;
@@ -164,6 +165,9 @@ impl Jail {
         let mut report = lock(&self.0.report);
         report.namespaces = entered.namespaces;
         report.landlock = entered.landlock;
+        if !entered.calls.is_held() {
+            report.seccomp = entered.calls;
+        }
         let lacks = report.lacks();
         if self.0.required && !lacks.is_empty() {
             report.log();
@@ -221,6 +225,7 @@ pub(crate) struct Plan {
 pub(crate) struct Entered {
     namespaces: Hold,
     landlock: Hold,
+    calls: Hold,
     own_nodes: bool,
 }
 
@@ -237,8 +242,9 @@ impl Plan {
             Hold::Missing(_) => false,
         };
         let landlock = Hold::of(rules::restrict(&self.room));
+        let calls = Hold::of(calls::refuse());
         sys::keep_capabilities(&STARTER_CAPABILITIES)?;
-        Ok(Entered { namespaces: namespaces.clone(), landlock, own_nodes })
+        Ok(Entered { namespaces: namespaces.clone(), landlock, calls, own_nodes })
     }
 }
 

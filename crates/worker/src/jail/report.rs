@@ -44,7 +44,7 @@ pub struct Report {
     pub own_uids: Hold,
     /// Each VMM has a core that no other VMM uses.
     pub pinning: Hold,
-    /// The VMM's own filter of system calls can be used here.
+    /// System calls are filtered: by our list, and by the VMM's own.
     pub seccomp: Hold,
 }
 
