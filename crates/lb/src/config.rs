@@ -3,6 +3,7 @@
 //! Every setting has a default that is a constant of [`crate::limits`], with its reason there.
 //! What is wrong is told with file, key and reason.
 
+mod admission;
 mod file;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
 
+use crate::core::admission::Policy;
 use crate::core::broker::Terms;
 use crate::core::resolve::Grants;
 use crate::limits;
@@ -34,6 +36,7 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) admission: Policy,
 }
 
 /// What flags say; each goes before the file.
@@ -181,6 +184,8 @@ impl Config {
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
+            admission: raw.admission.check(&origin)?,
+
         })
     }
 }

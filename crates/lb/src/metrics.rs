@@ -1,13 +1,17 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+mod admission;
+
 use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
+
+pub use admission::AdmissionMetrics;
 
 use crate::core::broker::Census;
 
@@ -48,6 +52,8 @@ pub struct Metrics {
     jobs_now: IntGauge,
     parked: IntGauge,
     workers: IntGauge,
+    /// Admission.
+    pub admission: AdmissionMetrics,
 }
 
 /// Paths, as far as metrics tell them apart.
@@ -161,6 +167,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job")?,
             workers: build.gauge("workers", "Workers")?,
+            admission: AdmissionMetrics::new(&build)?,
             registry: build.0,
         })
     }
@@ -269,6 +276,15 @@ impl Builder {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Self::opts(name, help), labels)?)
     }
 
     fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {

@@ -21,6 +21,7 @@ use crate::core::broker::Census;
 use crate::driver::Driver;
 use crate::limits::WORKER_CONNECTIONS_MAX;
 use crate::metrics::Metrics;
+use crate::shell::admit::Admit;
 use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::pages::Pages;
@@ -88,7 +89,9 @@ impl Server {
         let metrics = Metrics::new()?;
         let (driver, handle) = Driver::new(config.terms, config.poll, metrics.clone());
         let (readiness, questions) = Readiness::new();
+        let admit = Admit::new(config.admission, metrics.admission.clone());
         let app = Arc::new(App {
+            admit: Arc::new(admit),
             pages: Pages::new(&config.catalogue)?,
             catalogue: config.catalogue,
             grants: config.grants,

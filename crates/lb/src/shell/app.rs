@@ -7,6 +7,7 @@ use pe_proto::catalogue::Catalogue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::admit::Admit;
 use super::health::Readiness;
 use super::pages::Pages;
 use super::request_id::RequestIds;
@@ -27,6 +28,8 @@ pub struct App {
     pub grants: Grants,
     /// The way to the broker.
     pub driver: Handle,
+    /// Who is let in.
+    pub admit: Arc<Admit>,
     /// Counts.
     pub metrics: Metrics,
     /// Makes request ids.

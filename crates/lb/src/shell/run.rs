@@ -24,9 +24,9 @@ use tracing::{Span, field, info};
 use super::app::App;
 use super::intake::{self, Form, NotTaken};
 use super::outgoing::Outgoing;
-use crate::core::ids::ClientKey;
+use crate::core::client::Client;
 use crate::driver::Order;
-use crate::respond::Failure;
+use crate::respond::{Failure, QUEUE_POSITION, QUEUE_WAIT, whole_millis};
 
 pub use execute::{Wanted, execute};
 
@@ -47,6 +47,10 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Failure> {
     let (parts, mut body) = request.into_parts();
+    let caller = match app.admit.arrive(&Client::at(peer), &parts.headers) {
+        Ok(caller) => caller,
+        Err(failure) => return Err(failure.with_rest_of(body)),
+    };
     let form = Form::of_request(&parts.headers);
     let taken = match form {
         Some(form) => intake::take(app, form, &mut body).await.map(|intake| (form, intake)),
@@ -64,7 +68,15 @@ pub async fn answer(
         Form::Json => Wanted::Whole,
         Form::Binary => Wanted::Begun,
     };
-    let finished = execute(app, client_key(peer), Arc::clone(&order), wanted).await?;
+    let ticket = app.admit.admit(&caller, &order.spec, &parts.headers)?;
+    let finished = match execute(app, ticket.claim(), Arc::clone(&order), wanted).await {
+        Ok(finished) => finished,
+        Err(failure) => {
+            ticket.refund();
+            return Err(failure);
+        }
+    };
+    ticket.settle(finished.meta());
     let head = compose::head(&digest, &order, &finished, received.elapsed());
     compose::count(&app.metrics, &head);
     if is_proof(&head.outcome) {
@@ -77,6 +89,7 @@ pub async fn answer(
         worker = head.ran_on.as_ref().map(|ran_on| ran_on.worker.as_str()),
         "job answered"
     );
+    let (position, queued) = (finished.position, finished.queued);
     let mut response = match answer_form {
         Form::Json => compose::json(&head, finished).await?,
         Form::Binary => compose::binary(&head, finished)?,
@@ -85,6 +98,8 @@ pub async fn answer(
     if let Ok(digest) = HeaderValue::try_from(digest) {
         headers.insert(JOB, digest);
     }
+    headers.insert(QUEUE_POSITION, HeaderValue::from(position));
+    headers.insert(QUEUE_WAIT, HeaderValue::from(whole_millis(queued)));
     Ok(response)
 }
 
@@ -95,17 +110,4 @@ fn is_proof(outcome: &Outcome) -> bool {
         Outcome::TimedOut { clock } => *clock == Clock::Guest,
         Outcome::Refused { .. } | Outcome::Lost { .. } => false,
     }
-}
-
-/// Whom a request is counted for: an IPv4 address, or an IPv6 network of 64 bits, of which one
-/// client has as many addresses as it likes.
-fn client_key(peer: IpAddr) -> ClientKey {
-    let mut key = match peer.to_canonical() {
-        IpAddr::V4(v4) => return ClientKey(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => v6.octets(),
-    };
-    for byte in key.iter_mut().skip(8) {
-        *byte = 0;
-    }
-    ClientKey(key)
 }

@@ -37,6 +37,10 @@ pub enum ProblemKind {
     TooLarge,
     /// A content type that is not spoken here.
     UnsupportedMediaType,
+    /// A key that is not known here.
+    Unauthorized,
+    /// The client is banned.
+    Forbidden,
     /// No such path.
     NotFound,
     /// The path exists, not for this method.
@@ -45,8 +49,16 @@ pub enum ProblemKind {
     UnknownImage,
     /// The client was too slow to send.
     RequestTimeout,
+    /// The client asks, runs or queues too much at a time.
+    TooManyRequests,
+    /// The CPU time that the client, its network or the image may have is used up.
+    BudgetSpent,
+    /// The memory for bodies is taken.
+    NoRoom,
     /// The queue is full.
     QueueFull,
+    /// The job would wait longer than it may.
+    QueueTooLong,
     /// No slot came free within the deadline.
     QueueTimeout,
     /// No worker can run this image now.
@@ -61,15 +73,21 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
         Self::RequestTimeout,
+        Self::TooManyRequests,
+        Self::BudgetSpent,
+        Self::NoRoom,
         Self::QueueFull,
+        Self::QueueTooLong,
         Self::QueueTimeout,
         Self::NoWorker,
         Self::WorkerLost,
@@ -83,11 +101,17 @@ impl ProblemKind {
             Self::BadRequest => "bad-request",
             Self::TooLarge => "too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
             Self::RequestTimeout => "request-timeout",
+            Self::TooManyRequests => "too-many-requests",
+            Self::BudgetSpent => "budget-spent",
+            Self::NoRoom => "no-room",
             Self::QueueFull => "queue-full",
+            Self::QueueTooLong => "queue-too-long",
             Self::QueueTimeout => "queue-timeout",
             Self::NoWorker => "no-worker",
             Self::WorkerLost => "worker-lost",
@@ -102,13 +126,20 @@ impl ProblemKind {
             Self::BadRequest
             | Self::TooLarge
             | Self::UnsupportedMediaType
+            | Self::Unauthorized
+            | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage
-            | Self::RequestTimeout => Fault::Client,
-            Self::QueueFull | Self::QueueTimeout | Self::NoWorker | Self::Draining => {
-                Fault::Capacity
-            }
+            | Self::RequestTimeout
+            | Self::TooManyRequests
+            | Self::BudgetSpent => Fault::Client,
+            Self::NoRoom
+            | Self::QueueFull
+            | Self::QueueTooLong
+            | Self::QueueTimeout
+            | Self::NoWorker
+            | Self::Draining => Fault::Capacity,
             Self::WorkerLost | Self::Internal => Fault::Us,
         }
     }

@@ -9,8 +9,7 @@ use tracing::{info, warn};
 
 use super::receive::{Unusable, receive};
 use super::relay::Relay;
-use crate::core::broker::{Loss, Refusal};
-use crate::core::ids::ClientKey;
+use crate::core::broker::{Claim, Loss, Refusal};
 use crate::driver::{Delivery, JobVerdict, Order};
 use crate::respond::Failure;
 use crate::shell::app::{App, Gathered};
@@ -34,6 +33,8 @@ pub struct Finished {
     pub(super) ran_on: Option<RanOn>,
     /// How long the job waited for leases.
     pub(super) queued: Duration,
+    /// Its position in the queue when it came; 0 if it did not wait.
+    pub(super) position: usize,
     pub(super) archive: Archive,
 }
 
@@ -52,6 +53,11 @@ impl Finished {
         &self.meta.outcome
     }
 
+    /// What is known of it.
+    pub fn meta(&self) -> &ResultMeta {
+        &self.meta
+    }
+
     /// A result without a worker.
     fn of_ours(outcome: Outcome) -> Self {
         Self {
@@ -59,6 +65,7 @@ impl Finished {
             worker_phases: WorkerPhases::default(),
             ran_on: None,
             queued: Duration::ZERO,
+            position: 0,
             archive: Archive::Whole(empty_archive(), None),
         }
     }
@@ -78,15 +85,15 @@ impl Finished {
 /// A dropped future withdraws the job.
 pub async fn execute(
     app: &App,
-    client: ClientKey,
+    claim: impl Into<Claim>,
     order: Arc<Order>,
     wanted: Wanted,
 ) -> Result<Finished, Failure> {
-    let mut running = app.driver.submit(client, Arc::clone(&order)).await?;
+    let mut running = app.driver.submit(claim, Arc::clone(&order)).await?;
     let mut reported: Option<Finished> = None;
     loop {
-        let (delivery, queued) = match running.verdict().await {
-            JobVerdict::Delivered { delivery, queued } => (delivery, queued),
+        let (delivery, queued, position) = match running.verdict().await {
+            JobVerdict::Delivered { delivery, queued, position } => (delivery, queued, position),
             JobVerdict::Refused(refusal) => {
                 return reported.ok_or_else(|| not_run(refusal));
             }
@@ -124,7 +131,7 @@ pub async fn execute(
             }
         };
         let (worker_phases, ran_on) = (head.phases, Some(head.ran_on));
-        let mut finished = Finished { meta, worker_phases, ran_on, queued, archive };
+        let mut finished = Finished { meta, worker_phases, ran_on, queued, position, archive };
         if !is_lost {
             // The job lives, and with it its place with the broker, until the answer was sent.
             if let Archive::Begun(relay) = &mut finished.archive {
