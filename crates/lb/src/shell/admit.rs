@@ -1,4 +1,5 @@
-//! Admission for requests: the core's answers with a clock, a lock and headers.
+//! Admission for requests (`protocol.md 8.5`): the core's answers with a clock, a lock and
+//! headers.
 //!
 //! The lock is taken to ask and never held on. A [`Ticket`] is a job's right to run: it is
 //! settled with what the job used. If it is dropped, what was set aside for it stays spent.

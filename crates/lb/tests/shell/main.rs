@@ -5,6 +5,7 @@ mod client;
 mod lb;
 mod worker;
 
+mod admission;
 mod curl;
 mod drain;
 mod health;

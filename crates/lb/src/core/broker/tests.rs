@@ -350,14 +350,12 @@ fn a_client_may_have_only_so_many_jobs_waiting() {
 /// A broker with one slot, whose jobs took 4 s each lately, and which is taken.
 fn busy_broker() -> Broker {
     let mut broker = broker();
-    for id in [1, 2] {
-        park(&mut broker, id, 1, at(4 * id));
-        broker.submit(job(id, 1, 1), at(4 * id));
-        let Some(Decision::Lease { lease, .. }) = broker.next_decision() else { panic!() };
-        if id == 1 {
-            broker.begin_result(WorkerId(1), lease, at(8)).unwrap();
-        }
-    }
+    park(&mut broker, 1, 1, at(4));
+    broker.submit(job(1, 1, 1), at(4));
+    let [Decision::Lease { lease, .. }] = decisions(&mut broker)[..] else { panic!("no lease") };
+    broker.begin_result(WorkerId(1), lease, at(8)).unwrap();
+    park(&mut broker, 2, 1, at(8));
+    broker.submit(job(2, 1, 1), at(8));
     decisions(&mut broker);
     broker
 }
