@@ -185,8 +185,8 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::BadRequest => "The request is malformed",
         ProblemKind::TooLarge => "The request is too large",
         ProblemKind::UnsupportedMediaType => "The content type is not spoken here",
-        ProblemKind::Unauthorized => "The key is not known here",
-        ProblemKind::Forbidden => "You are not let in",
+        ProblemKind::Unauthorized => "The request shows no token that is known",
+        ProblemKind::Forbidden => "This may not be asked",
         ProblemKind::NotFound => "There is nothing at this path",
         ProblemKind::MethodNotAllowed => "The path does not take this method",
         ProblemKind::UnknownImage => "The catalogue has no such image",
@@ -377,6 +377,20 @@ pub enum LinkRefusal {
 }
 
 impl LinkRefusal {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::Method,
+        Self::Malformed,
+        Self::TooSlow,
+        Self::Session,
+        Self::NotHeld,
+        Self::TooManySlots,
+        Self::Busy,
+        Self::BadResult,
+    ];
+
     /// Label.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -57,8 +57,10 @@ impl Admission {
         if let Some(file) = keys_file {
             let is_class = |name: &str| policy.classes.iter().any(|class| class.name == name);
             let keys = Keys::parse(&read(&file)?, is_class);
-            policy.keys = keys
-                .map_err(|bad| BadConfig::Syntax { file: file.clone(), problem: bad.to_string() })?;
+            policy.keys = keys.map_err(|bad| BadConfig::Syntax {
+                file: file.clone(),
+                problem: bad.to_string(),
+            })?;
         }
         Ok(policy)
     }

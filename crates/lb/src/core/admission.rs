@@ -109,15 +109,8 @@ pub enum Limit {
 
 impl Denied {
     /// Everything that can happen, for labels.
-    pub const LABELS: [&'static str; 7] = [
-        "unknown-key",
-        "banned",
-        "requests",
-        "runs",
-        "client-cpu",
-        "network-cpu",
-        "image-cpu",
-    ];
+    pub const LABELS: [&'static str; 7] =
+        ["unknown-key", "banned", "requests", "runs", "client-cpu", "network-cpu", "image-cpu"];
 
     /// Label.
     pub fn as_str(self) -> &'static str {

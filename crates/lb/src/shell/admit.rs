@@ -1,4 +1,4 @@
-//! Admission for requests (`protocol.md 8.5`): the core's answers with a clock, a lock and
+//! Admission for requests (`protocol.md 8.7`): the core's answers with a clock, a lock and
 //! headers.
 //!
 //! The lock is taken to ask and never held on. A [`Ticket`] is a job's right to run: it is
@@ -20,7 +20,6 @@ use crate::core::admission::{Admission, Caller, Denied, Policy, Reservation};
 use crate::core::broker::Claim;
 use crate::core::client::Client;
 use crate::core::moment::Moment;
-use crate::core::resolve::Grants;
 use crate::limits::DEADLINE_MAX;
 use crate::metrics::AdmissionMetrics;
 use crate::respond::Failure;
@@ -72,7 +71,8 @@ impl Admit {
         headers: &HeaderMap,
     ) -> Result<Ticket, Failure> {
         let now = self.now();
-        let deadline = deadline(headers)?.map(|given| given.saturating_sub(now.since(caller.arrived)));
+        let deadline =
+            deadline(headers)?.map(|given| given.saturating_sub(now.since(caller.arrived)));
         let wall = Duration::from_millis(spec.limits.wall_ms);
         let reserved = {
             let mut admission = self.lock();
@@ -177,12 +177,6 @@ impl Ticket {
             self.admit.settle(reservation, used);
         }
     }
-}
-
-/// What a job of this caller may ask for.
-pub fn grants(all: Grants, caller: &Caller) -> Grants {
-    let most = caller.class.wall_ms_max.unwrap_or(all.wall_ms_max).min(all.wall_ms_max);
-    Grants { wall_ms_max: most, wall_ms_default: all.wall_ms_default.min(most) }
 }
 
 /// The API key that a request shows. Other schemes are between a client and its front.

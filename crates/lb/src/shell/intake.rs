@@ -22,6 +22,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use crate::core::admission::Caller;
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
 use crate::limits::{BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX};
@@ -139,10 +140,18 @@ impl Form {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Intake, NotTaken> {
+pub async fn take(
+    app: &Arc<App>,
+    caller: &Caller,
+    form: Form,
+    body: &mut Incoming,
+) -> Result<Intake, NotTaken> {
+    let wall_ms_max = caller.class.wall_ms_max;
     match form {
-        Form::Json => json::take(app, Upload::new(app, body, JSON_BYTES_MAX)?).await,
-        Form::Binary => binary::take(app, Upload::new(app, body, BINARY_BYTES_MAX)?).await,
+        Form::Json => json::take(app, wall_ms_max, Upload::new(app, body, JSON_BYTES_MAX)?).await,
+        Form::Binary => {
+            binary::take(app, wall_ms_max, Upload::new(app, body, BINARY_BYTES_MAX)?).await
+        }
     }
 }
 

@@ -53,7 +53,9 @@ pub async fn answer(
     };
     let form = Form::of_request(&parts.headers);
     let taken = match form {
-        Some(form) => intake::take(app, form, &mut body).await.map(|intake| (form, intake)),
+        Some(form) => {
+            intake::take(app, &caller, form, &mut body).await.map(|intake| (form, intake))
+        }
         None => Err(NotTaken::MediaType),
     };
     let (form, intake) = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;

@@ -37,9 +37,9 @@ pub enum ProblemKind {
     TooLarge,
     /// A content type that is not spoken here.
     UnsupportedMediaType,
-    /// A key that is not known here.
+    /// No token, or one that nobody has.
     Unauthorized,
-    /// The client is banned.
+    /// It may not be asked by this client, or not in this way.
     Forbidden,
     /// No such path.
     NotFound,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use pe_proto::Digest;
 
 use crate::core::ids::ClientKey;
-use crate::limits::{API_KEYS_MAX, API_KEY_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{API_KEY_BYTES_MAX, API_KEYS_MAX, NAME_BYTES_MAX};
 
 /// What a key begins with, so that people and scanners for leaked secrets know one.
 const PREFIX: &str = "pe_";

@@ -158,9 +158,8 @@ mod tests {
     #[test]
     fn one_client_gets_half_and_leaves_room_for_the_next() {
         let mut account = Account::new(ALL);
-        let results = |account: &mut Account, who, bytes| {
-            account.take(Kind::Result, client(who), bytes)
-        };
+        let results =
+            |account: &mut Account, who, bytes| account.take(Kind::Result, client(who), bytes);
         assert_eq!(results(&mut account, 1, 600), Ok(()));
         assert_eq!(results(&mut account, 1, 1), Err(NoRoom::Share(Kind::Result)));
         assert_eq!(results(&mut account, 2, 300), Ok(()), "half of what is left");

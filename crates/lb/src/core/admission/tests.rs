@@ -34,8 +34,7 @@ fn policy() -> Policy {
         ..Class::default()
     };
     let local = Class { name: LOCAL.to_owned(), ..Class::default() };
-    let gold =
-        Class { name: "gold".to_owned(), cpu: Some(rate(5_000, 100)), ..Class::default() };
+    let gold = Class { name: "gold".to_owned(), cpu: Some(rate(5_000, 100)), ..Class::default() };
     let line = |name: &str, key: &str| format!("{name} gold {}\n", Digest::of(key.as_bytes()));
     let keys = [line("ann", "key of ann"), line("bob", "key of bob")].concat();
     Policy {

@@ -63,13 +63,7 @@ impl Queue {
         self.jobs.first().copied()
     }
 
-    pub(super) fn push(
-        &mut self,
-        job: JobId,
-        client: ClientKey,
-        priority: NonZeroU8,
-        lane: Lane,
-    ) {
+    pub(super) fn push(&mut self, job: JobId, client: ClientKey, priority: NonZeroU8, lane: Lane) {
         if !self.jobs.insert(job) {
             return;
         }
@@ -117,16 +111,16 @@ impl Queue {
     ) -> usize {
         let of = |waiting: &Waiting, is_fresh: bool, is_before: &dyn Fn(JobId) -> bool| {
             let lanes = waiting.lanes.iter();
-            let lanes = lanes.filter(|(lane, _)| lane.avoid.is_none() == is_fresh && kinds(lane.fit));
+            let lanes =
+                lanes.filter(|(lane, _)| lane.avoid.is_none() == is_fresh && kinds(lane.fit));
             lanes.map(|(_, jobs)| jobs.iter().filter(|job| is_before(**job)).count()).sum::<usize>()
         };
         let mine = self.clients.get(&client);
         let is_before = |other: JobId| job.is_none_or(|job| other < job);
         let own = mine.map_or(0, |mine| of(mine, true, &is_before));
         // A client that comes goes to the end.
-        let (turn, left) = mine.map_or((u64::MAX, usize::from(priority.get())), |mine| {
-            (mine.turn, mine.left)
-        });
+        let (turn, left) =
+            mine.map_or((u64::MAX, usize::from(priority.get())), |mine| (mine.turn, mine.left));
         let rounds_before = match (own + 1).checked_sub(left) {
             None | Some(0) => 0,
             Some(later) => later.div_ceil(usize::from(priority.get())),

@@ -10,13 +10,16 @@ use pe_proto::digest::JobDigester;
 use pe_proto::limits::CONFIG_BYTES_MAX;
 
 use super::{Intake, NotTaken, Upload, json};
-use crate::core::resolve;
 use crate::driver::JobBody;
 use crate::shell::app::{App, Gathered};
 
-pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intake, NotTaken> {
+pub(super) async fn take(
+    app: &Arc<App>,
+    wall_ms_max: Option<u64>,
+    mut upload: Upload<'_>,
+) -> Result<Intake, NotTaken> {
     // The config comes first, so that a job that cannot be run is refused before its archive.
-    let (spec, mut rest) = config(app, &mut upload).await?;
+    let (spec, mut rest) = config(app, wall_ms_max, &mut upload).await?;
     let mut digester = JobDigester::new(&spec);
     let mut decoder = Decoder::new(Bounds::of(Role::Job));
     let mut gathered = Gathered::default();
@@ -37,7 +40,11 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
 }
 
 /// The job's config, and what came of the archive with it.
-async fn config(app: &App, upload: &mut Upload<'_>) -> Result<(JobSpec, Bytes), NotTaken> {
+async fn config(
+    app: &App,
+    wall_ms_max: Option<u64>,
+    upload: &mut Upload<'_>,
+) -> Result<(JobSpec, Bytes), NotTaken> {
     let mut read = BytesMut::new();
     loop {
         let piece = upload.next().await?.ok_or(NotTaken::CutOff)?;
@@ -53,7 +60,7 @@ async fn config(app: &App, upload: &mut Upload<'_>) -> Result<(JobSpec, Bytes), 
         if read.len() - 4 >= length {
             read.advance(4);
             let config: RunConfig = json::parse(&read.split_to(length))?;
-            let spec = resolve::resolve(&config, &app.catalogue, app.grants)?;
+            let spec = app.live.resolve(&config, wall_ms_max)?;
             return Ok((spec, read.freeze()));
         }
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use super::{Intake, NotTaken, Upload};
-use crate::core::resolve::{self, pointer};
+use crate::core::resolve::pointer;
 use crate::driver::JobBody;
 use crate::limits::INPUT_BYTES;
 use crate::shell::app::{App, Gathered};
@@ -19,7 +19,11 @@ use crate::shell::app::{App, Gathered};
 /// Bodies from this size on are parsed where they do not hold up others.
 const LARGE: usize = 128 * 1024;
 
-pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intake, NotTaken> {
+pub(super) async fn take(
+    app: &Arc<App>,
+    wall_ms_max: Option<u64>,
+    mut upload: Upload<'_>,
+) -> Result<Intake, NotTaken> {
     let mut gathered = Gathered::default();
     while let Some(piece) = upload.next().await? {
         gathered.push(piece);
@@ -27,10 +31,11 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     let room = upload.into_room();
     let text = gathered.into_vec();
     let (spec, archive, digest) = if text.len() < LARGE {
-        convert(app, &text)?
+        convert(app, wall_ms_max, &text)?
     } else {
         let app = Arc::clone(app);
-        let converted = tokio::task::spawn_blocking(move || convert(&app, &text)).await;
+        let converted = tokio::task::spawn_blocking(move || convert(&app, wall_ms_max, &text));
+        let converted = converted.await;
         converted.map_err(|_| NotTaken::Crashed)??
     };
     let bytes = archive.len() as u64;
@@ -38,10 +43,14 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     Ok(Intake { spec, body, digest })
 }
 
-fn convert(app: &App, text: &[u8]) -> Result<(JobSpec, Vec<u8>, Digest), NotTaken> {
+fn convert(
+    app: &App,
+    wall_ms_max: Option<u64>,
+    text: &[u8],
+) -> Result<(JobSpec, Vec<u8>, Digest), NotTaken> {
     let request: RunRequest = parse(text)?;
     let (config, stdin, files) = request.split();
-    let spec = resolve::resolve(&config, &app.catalogue, app.grants)?;
+    let spec = app.live.resolve(&config, wall_ms_max)?;
     let archive = archive(stdin, files)?;
     let mut digester = JobDigester::new(&spec);
     digester.update(&archive);

@@ -382,8 +382,9 @@ impl Model {
         let patience = self.terms.queue_wait.min(patience.unwrap_or(Duration::MAX));
         if self.latest_for(&job).is_none() {
             let place = self.place(id, &job);
-            let is_fresh =
-                |job: &&ModelJob| matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none();
+            let is_fresh = |job: &&ModelJob| {
+                matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none()
+            };
             let fresh: Vec<&ModelJob> = self.jobs.values().filter(is_fresh).collect();
             let own = fresh.iter().filter(|job| job.client == client).count();
             if fresh.len() >= self.terms.queue_jobs_max {
