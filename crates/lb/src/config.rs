@@ -3,6 +3,7 @@
 //! Every setting has a default that is a constant of [`crate::limits`], with its reason there.
 //! What is wrong is told with file, key and reason.
 
+mod cache;
 mod file;
 
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) cache: crate::cache::Sizes,
 }
 
 /// What flags say; each goes before the file.
@@ -163,7 +165,9 @@ impl Config {
             args: raw.canary.args.unwrap_or_else(|| vec!["true".to_owned()]),
             fresh: millis("canary.fresh_ms", raw.canary.fresh_ms, limits::CANARY_FRESH)?,
         };
+        let cache = raw.cache.check().map_err(|(key, problem)| value(key, &problem))?;
         Ok(Self {
+            cache,
             listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
             listen_workers: flags.listen_workers.or(raw.listen_workers).unwrap_or(LISTEN_WORKERS),
             catalogue: read_catalogue(&catalogue)?,

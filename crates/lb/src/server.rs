@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::core::broker::Census;
 use crate::driver::Driver;
@@ -25,6 +26,7 @@ use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::pages::Pages;
 use crate::shell::request_id::RequestIds;
+use crate::shell::run::Flights;
 use crate::shell::serve;
 
 /// A load balancer whose listeners are bound.
@@ -92,6 +94,8 @@ impl Server {
             pages: Pages::new(&config.catalogue)?,
             catalogue: config.catalogue,
             grants: config.grants,
+            cache: Cache::new(&config.cache, metrics.cache.clone()),
+            flights: Flights::default(),
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
@@ -190,6 +194,8 @@ async fn drain(
     app.drain.cancel();
     client_tasks.close();
     client_tasks.wait().await;
+    // Nobody waits for a run any more, so the last of them are ending.
+    app.flights.ended().await;
     workers_end.cancel();
     app.driver.release_all().await;
     worker_tasks.close();

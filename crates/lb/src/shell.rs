@@ -7,6 +7,7 @@ pub mod serve;
 pub mod router;
 
 pub mod intake;
+pub mod results;
 pub mod run;
 
 pub mod link;

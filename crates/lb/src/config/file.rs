@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::cache;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
@@ -18,6 +20,7 @@ pub(super) struct File {
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
+    pub(super) cache: cache::Raw,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::health::Readiness;
 use super::pages::Pages;
 use super::request_id::RequestIds;
+use super::run::Flights;
 use super::serve::Patience;
+use crate::cache::Cache;
 use crate::core::resolve::Grants;
 use crate::driver::Handle;
 use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
@@ -25,6 +27,10 @@ pub struct App {
     pub pages: Pages,
     /// What jobs may ask for.
     pub grants: Grants,
+    /// Results that are known.
+    pub cache: Cache,
+    /// Runs that somebody waits for.
+    pub flights: Flights,
     /// The way to the broker.
     pub driver: Handle,
     /// Counts.
@@ -99,6 +105,16 @@ impl Gathered {
     pub fn into_pieces(mut self) -> Vec<Bytes> {
         self.close_tail();
         self.pieces
+    }
+
+    /// The pieces that are finished: small ones wait for others until all is [closed](Self::close).
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// Nothing more comes.
+    pub fn close(&mut self) {
+        self.close_tail();
     }
 
     /// All in one.

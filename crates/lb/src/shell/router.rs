@@ -9,15 +9,15 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pe_proto::api::{IMAGES_PATH, ProblemKind, RUN_PATH};
+use pe_proto::api::{IMAGES_PATH, ProblemKind, RESULTS_PATH, RUN_PATH};
 use tracing::{Instrument as _, debug, info_span};
 
 use super::app::App;
 use super::health::Report;
 use super::outgoing::Outgoing;
-use super::request_id::REQUEST_ID;
-use super::run;
+use super::request_id::{REQUEST_ID, RequestIds};
 use super::vitals::Pulse;
+use super::{results, run};
 use crate::metrics::Route;
 use crate::respond::Failure;
 
@@ -31,6 +31,14 @@ pub async fn answer(
     pulse: Pulse,
     request: Request<Incoming>,
 ) -> Response<Outgoing> {
+    if let Some(mut response) = results::at_once(&app, &request) {
+        if let Some(id) = RequestIds::given(request.headers()) {
+            response.headers_mut().insert(REQUEST_ID, id.clone());
+        }
+        let is_head = *request.method() == Method::HEAD;
+        let response = if is_head { without_content(response) } else { response };
+        return response.map(|body| body.with_pulse(pulse));
+    }
     let request_id = app.request_ids.of(request.headers());
     let method = request.method().clone();
     let span = info_span!(
@@ -68,11 +76,13 @@ async fn dispatch(
     let (route, allow) = match path {
         RUN_PATH => (Route::Run, RUNS),
         IMAGES_PATH => (Route::Images, READS),
+        path if path.starts_with(RESULTS_PATH) => (Route::Results, READS),
         "/" | "/style.css" => (Route::Page, READS),
         "/healthz" | "/readyz" => (Route::Health, READS),
         "/metrics" => (Route::Metrics, READS),
         _ => {
-            let detail = "there is /, /api/v1/run, /api/v1/images, /healthz, /readyz and /metrics";
+            let detail = "there is /, /api/v1/run, /api/v1/results/{digest}, /api/v1/images, \
+                          /healthz, /readyz and /metrics";
             return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
         }
     };
@@ -89,6 +99,7 @@ async fn dispatch(
     let result = match path {
         RUN_PATH => run::answer(app, peer, request_id, request).await,
         IMAGES_PATH => Ok(app.pages.images.respond(headers)),
+        path if route == Route::Results => results::answer(app, method, path, headers).await,
         "/" => Ok(app.pages.index.respond(headers)),
         "/style.css" => Ok(app.pages.style.respond(headers)),
         "/healthz" => Ok(text("text/plain; charset=utf-8", "up\n".into())),

@@ -5,11 +5,14 @@ mod client;
 mod lb;
 mod worker;
 
+mod cache;
 mod curl;
 mod drain;
+mod flights;
 mod health;
 mod jobs;
 mod limits;
 mod link;
 mod loss;
 mod requests;
+mod results;

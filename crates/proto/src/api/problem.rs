@@ -43,6 +43,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// No such image in the catalogue.
     UnknownImage,
+    /// The cache does not know the result of such a job.
+    UnknownResult,
     /// The client was too slow to send.
     RequestTimeout,
     /// The queue is full.
@@ -61,13 +63,14 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
+        Self::UnknownResult,
         Self::RequestTimeout,
         Self::QueueFull,
         Self::QueueTimeout,
@@ -86,6 +89,7 @@ impl ProblemKind {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
+            Self::UnknownResult => "unknown-result",
             Self::RequestTimeout => "request-timeout",
             Self::QueueFull => "queue-full",
             Self::QueueTimeout => "queue-timeout",
@@ -105,6 +109,7 @@ impl ProblemKind {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage
+            | Self::UnknownResult
             | Self::RequestTimeout => Fault::Client,
             Self::QueueFull | Self::QueueTimeout | Self::NoWorker | Self::Draining => {
                 Fault::Capacity
