@@ -6,6 +6,9 @@ pub mod serve;
 
 pub mod router;
 
+pub mod access;
+pub mod admin;
+
 pub mod intake;
 pub mod results;
 pub mod run;
@@ -13,6 +16,7 @@ pub mod run;
 pub mod link;
 
 pub mod health;
+pub mod live;
 pub mod pages;
 
 pub mod discard;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::access_log::AccessLogSection;
+use super::admin::AdminSection;
 use super::cache;
 
 #[derive(Debug, Default, Deserialize)]
@@ -12,6 +14,7 @@ use super::cache;
 pub(super) struct File {
     pub(super) listen: Option<SocketAddr>,
     pub(super) listen_workers: Option<SocketAddr>,
+    pub(super) listen_admin: Option<SocketAddr>,
     pub(super) catalogue: Option<PathBuf>,
     pub(super) worker_token_file: Option<PathBuf>,
     pub(super) wall_ms_default: Option<u64>,
@@ -21,6 +24,8 @@ pub(super) struct File {
     pub(super) times: Times,
     pub(super) canary: Canary,
     pub(super) cache: cache::Raw,
+    pub(super) admin: AdminSection,
+    pub(super) access_log: AccessLogSection,
 }
 
 #[derive(Debug, Default, Deserialize)]

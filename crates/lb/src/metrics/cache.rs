@@ -44,8 +44,6 @@ pub struct CacheMetrics {
     pub derived: IntCounter,
     /// Results that an operator had forgotten.
     pub purges: IntCounter,
-    /// Answers `304`.
-    pub unchanged: IntCounter,
     /// Jobs that joined a flight.
     pub joins: IntCounter,
     /// Jobs whose flight had no seat left.
@@ -64,32 +62,31 @@ struct TierMetrics {
 
 impl CacheMetrics {
     pub(super) fn new(build: &Builder) -> prometheus::Result<Self> {
-        let hits = build.counters("cache_hits", "Look-ups that found a result", &["tier"])?;
-        let evictions = build.counters("cache_evictions", "Entries thrown out", &["tier"])?;
-        let entries = build.gauges("cache_entries", "Entries", &["tier"])?;
-        let bytes = build.gauges("cache_bytes", "Bytes of entries", &["tier"])?;
+        let hits = build.counters("cache_hits", "Look-ups that found a result.", &["tier"])?;
+        let evictions = build.counters("cache_evictions", "Entries thrown out.", &["tier"])?;
+        let entries = build.gauges("cache_entries", "Entries.", &["tier"])?;
+        let bytes = build.gauges("cache_bytes", "Bytes of entries.", &["tier"])?;
         let tier = |tier: Tier| TierMetrics {
             hits: hits.with_label_values(&[tier.as_str()]),
             evictions: evictions.with_label_values(&[tier.as_str()]),
             entries: entries.with_label_values(&[tier.as_str()]),
             bytes: bytes.with_label_values(&[tier.as_str()]),
         };
-        let not_kept = build.counters("cache_not_kept", "Results not kept", &["reason"])?;
+        let not_kept = build.counters("cache_not_kept", "Results not kept.", &["reason"])?;
         let reason = |reason: NotKept| not_kept.with_label_values(&[reason.as_str()]);
         Ok(Self {
             memory: tier(Tier::Memory),
             disk: tier(Tier::Disk),
-            misses: build.counter("cache_misses", "Look-ups that found nothing")?,
-            fills: build.counter("cache_fills", "Results that became entries")?,
+            misses: build.counter("cache_misses", "Look-ups that found nothing.")?,
+            fills: build.counter("cache_fills", "Results that became entries.")?,
             policy: reason(NotKept::Policy),
             outcome: reason(NotKept::Outcome),
-            crowded: build.counter("cache_crowded", "Not kept as memory was in use")?,
-            derived: build.counter("cache_derived", "Representations made of others")?,
-            purges: build.counter("cache_purges", "Results forgotten on request")?,
-            unchanged: build.counter("cache_unchanged", "Answers 304")?,
-            joins: build.counter("flight_joins", "Jobs that joined a run under way")?,
-            flights_full: build.counter("flights_full", "Jobs whose run had too many waiting")?,
-            flights: build.gauge("flights", "Runs that somebody waits for")?,
+            crowded: build.counter("cache_crowded", "Not kept as memory was in use.")?,
+            derived: build.counter("cache_derived", "Representations made of others.")?,
+            purges: build.counter("cache_purges", "Results forgotten on request.")?,
+            joins: build.counter("flight_joins", "Jobs that joined a run under way.")?,
+            flights_full: build.counter("flights_full", "Jobs whose run had too many waiting.")?,
+            flights: build.gauge("flights", "Runs that somebody waits for.")?,
         })
     }
 

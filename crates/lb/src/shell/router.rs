@@ -29,15 +29,25 @@ pub async fn answer(
     app: Arc<App>,
     peer: IpAddr,
     pulse: Pulse,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Outgoing> {
+    // The way of most requests: no span, and an id only for whom it is.
     if let Some(mut response) = results::at_once(&app, &request) {
         if let Some(id) = RequestIds::given(request.headers()) {
             response.headers_mut().insert(REQUEST_ID, id.clone());
         }
-        let is_head = *request.method() == Method::HEAD;
-        let response = if is_head { without_content(response) } else { response };
-        return response.map(|body| body.with_pulse(pulse));
+        if *request.method() == Method::HEAD {
+            response = without_content(response);
+        }
+        let note = app.access.is_on().then(|| {
+            let request_id = app.request_ids.of(request.headers());
+            app.access.note(peer.to_string(), &request_id, &request)
+        });
+        let note = note.flatten();
+        if let Some(note) = &note {
+            note.answered(response.status());
+        }
+        return response.map(|body| body.with_pulse(pulse).with_note(note));
     }
     let request_id = app.request_ids.of(request.headers());
     let method = request.method().clone();
@@ -48,9 +58,16 @@ pub async fn answer(
         path = request.uri().path(),
         job = tracing::field::Empty
     );
+    let note = app.access.note(peer.to_string(), &request_id, &request);
+    if let Some(note) = &note {
+        request.extensions_mut().insert(note.clone());
+    }
     let (route, result) = dispatch(&app, peer, &request_id, request).instrument(span.clone()).await;
     let mut response = result.unwrap_or_else(|failure| {
         app.metrics.refusal(failure.kind());
+        if let Some(note) = &note {
+            note.problem(failure.kind().as_str());
+        }
         span.in_scope(|| {
             debug!(kind = failure.kind().as_str(), detail = failure.detail(), "request refused");
         });
@@ -63,7 +80,10 @@ pub async fn answer(
     if method == Method::HEAD {
         response = without_content(response);
     }
-    response.map(|body| body.with_pulse(pulse))
+    if let Some(note) = &note {
+        note.answered(response.status());
+    }
+    response.map(|body| body.with_pulse(pulse).with_note(note))
 }
 
 async fn dispatch(
@@ -79,10 +99,9 @@ async fn dispatch(
         path if path.starts_with(RESULTS_PATH) => (Route::Results, READS),
         "/" | "/style.css" => (Route::Page, READS),
         "/healthz" | "/readyz" => (Route::Health, READS),
-        "/metrics" => (Route::Metrics, READS),
         _ => {
             let detail = "there is /, /api/v1/run, /api/v1/results/{digest}, /api/v1/images, \
-                          /healthz, /readyz and /metrics";
+                          /healthz and /readyz";
             return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
         }
     };
@@ -98,18 +117,21 @@ async fn dispatch(
     let headers = request.headers();
     let result = match path {
         RUN_PATH => run::answer(app, peer, request_id, request).await,
-        IMAGES_PATH => Ok(app.pages.images.respond(headers)),
+        IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
         path if route == Route::Results => results::answer(app, method, path, headers).await,
-        "/" => Ok(app.pages.index.respond(headers)),
-        "/style.css" => Ok(app.pages.style.respond(headers)),
-        "/healthz" => Ok(text("text/plain; charset=utf-8", "up\n".into())),
-        "/readyz" => Ok(ready(app).await),
-        _ => match app.metrics.text() {
-            Ok(metrics) => Ok(text("text/plain; version=0.0.4", metrics.into())),
-            Err(_) => Err(Failure::new(ProblemKind::Internal, "metrics could not be written")),
-        },
+        "/" => Ok(app.live.now().pages.index.respond(headers)),
+        "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
+        _ => Ok(health(app, path).await),
     };
     (route, result)
+}
+
+/// `GET /healthz`, `GET /readyz`.
+pub(super) async fn health(app: &App, path: &str) -> Response<Outgoing> {
+    match path {
+        "/healthz" => text("text/plain; charset=utf-8", "up\n".into()),
+        _ => ready(app).await,
+    }
 }
 
 async fn ready(app: &App) -> Response<Outgoing> {
@@ -126,7 +148,7 @@ async fn ready(app: &App) -> Response<Outgoing> {
     response
 }
 
-fn text(media_type: &'static str, content: Bytes) -> Response<Outgoing> {
+pub(super) fn text(media_type: &'static str, content: Bytes) -> Response<Outgoing> {
     let mut response = Response::new(Outgoing::whole(content));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -142,7 +164,7 @@ fn options(allow: &'static str) -> Response<Outgoing> {
 }
 
 /// What `GET` would be answered with, less the content.
-fn without_content(mut response: Response<Outgoing>) -> Response<Outgoing> {
+pub(super) fn without_content(mut response: Response<Outgoing>) -> Response<Outgoing> {
     if let Some(length) = response.body().size_hint().exact() {
         if response.status() != StatusCode::NOT_MODIFIED {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));

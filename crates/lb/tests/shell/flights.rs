@@ -10,14 +10,15 @@ use crate::worker::{Lease, exited, result};
 
 const JOB: &str = r#"{"image":"busybox"}"#;
 
-async fn metric(client: &Client, line: &str) -> bool {
-    let text = client.get("/metrics").await.body;
+async fn metric(operator: &Client, line: &str) -> bool {
+    let text = operator.get("/metrics").await.body;
     String::from_utf8(text).expect("text").lines().any(|each| each == line)
 }
 
 /// Waits until so many jobs have joined others.
-async fn until_joined(client: &Client, count: u32) {
-    while !metric(client, &format!("pe_lb_flight_joins_total {count}")).await {
+async fn until_joined(lb: &Lb, count: u32) {
+    let operator = lb.operator().await;
+    while !metric(&operator, &format!("pe_lb_flight_joins_total {count}")).await {
         tokio::task::yield_now().await;
     }
 }
@@ -37,7 +38,7 @@ async fn identical_jobs_share_one_run() {
         sent.push(client.post(JSON, accept, JOB).await);
         clients.push(client);
     }
-    until_joined(&first, 3).await;
+    until_joined(&lb, 3).await;
     assert_eq!(lb.census().jobs, 1);
     assert_eq!(worker.done(lease.head.lease, exited(0), &result(b"one", &[])).await, 204);
     let mut statuses = Vec::new();
@@ -54,8 +55,9 @@ async fn identical_jobs_share_one_run() {
         statuses.push(head["cache"].as_str().expect("text").to_owned());
     }
     assert_eq!(statuses, ["miss", "joined", "joined", "joined"]);
-    assert!(metric(&first, "pe_lb_match_wait_seconds_count 1").await, "one lease");
-    assert!(metric(&first, "pe_lb_flights 0").await, "nothing is left");
+    let operator = lb.operator().await;
+    assert!(metric(&operator, "pe_lb_match_wait_seconds_count 1").await, "one lease");
+    assert!(metric(&operator, "pe_lb_flights 0").await, "nothing is left");
     drop(idle);
 }
 
@@ -96,7 +98,7 @@ async fn a_client_that_leaves_a_flight_harms_nobody_and_the_last_one_ends_it() {
         let first = client.post(JSON, "*/*", job.clone()).await;
         let lease = parked.lease().await.expect("the job");
         let second = client.post(JSON, "*/*", job).await;
-        until_joined(&client, 1 + u32::from(does_last_leave)).await;
+        until_joined(&lb, 1 + u32::from(does_last_leave)).await;
         first.hang_up();
         // Served after the reset on the same connection.
         assert_eq!(client.get("/healthz").await.status, 200);
@@ -178,7 +180,7 @@ async fn a_slow_reader_holds_neither_the_worker_nor_others() {
     let job = r#"{"image":"busybox","limits":{"output_bytes":8388608}}"#;
     let fast = lb.client().await;
     let joined = fast.post(JSON, BINARY, job).await;
-    until_joined(&fast, 1).await;
+    until_joined(&lb, 1).await;
     large.stream.send_data(archive.clone().into(), true).expect("an open stream");
     assert_eq!(large.response.await.expect("an answer").status(), 204, "the worker is let go");
     lb.until(|census| census.jobs == 0).await;
@@ -197,7 +199,7 @@ async fn a_result_that_breaks_off_is_run_again_for_who_saw_nothing_of_it() {
     let (mut sent, _lease, archive, mut large) = begin_large(&lb, &client).await;
     let job = r#"{"image":"busybox","limits":{"output_bytes":8388608}}"#;
     let waiting = client.post(JSON, JSON, job).await;
-    until_joined(&client, 1).await;
+    until_joined(&lb, 1).await;
     large.stream.send_data(archive[..200_000].to_vec().into(), false).expect("an open stream");
     let begun = (&mut sent.response).await.expect("a head");
     large.stream.send_reset(h2::Reason::INTERNAL_ERROR);

@@ -37,6 +37,10 @@ pub enum ProblemKind {
     TooLarge,
     /// A content type that is not spoken here.
     UnsupportedMediaType,
+    /// No token, or one that nobody has.
+    Unauthorized,
+    /// It may not be asked by this client, or not in this way.
+    Forbidden,
     /// No such path.
     NotFound,
     /// The path exists, not for this method.
@@ -63,10 +67,12 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
@@ -86,6 +92,8 @@ impl ProblemKind {
             Self::BadRequest => "bad-request",
             Self::TooLarge => "too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
@@ -106,6 +114,8 @@ impl ProblemKind {
             Self::BadRequest
             | Self::TooLarge
             | Self::UnsupportedMediaType
+            | Self::Unauthorized
+            | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage
