@@ -3,6 +3,9 @@
 pub mod admission;
 pub mod broker;
 pub mod client;
+pub mod flights;
+pub mod form;
 pub mod ids;
 pub mod moment;
+pub mod range;
 pub mod resolve;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,6 +16,7 @@ use crate::core::resolve::Unresolved;
 use crate::driver::Busy;
 use crate::shell::intake::NotTaken;
 use crate::shell::outgoing::Outgoing;
+use crate::shell::run::NotRun;
 
 /// A request that is answered with a problem.
 #[derive(Debug)]
@@ -24,10 +25,15 @@ pub struct Failure {
     detail: String,
     pointer: Option<String>,
     allow: Option<&'static str>,
-    /// Better known than by the kind.
-    retry_after: Option<Duration>,
-    place: Option<Place>,
+    wait: Option<Box<Wait>>,
     rest: Option<Incoming>,
+}
+
+/// What is known about when it may be tried again, beyond its kind.
+#[derive(Debug, Default)]
+struct Wait {
+    after: Option<Duration>,
+    place: Option<Place>,
 }
 
 /// Where a job stands or would stand in the queue, from 1; 0 if it did not wait.
@@ -39,21 +45,13 @@ pub const QUEUE_WAIT: HeaderName = HeaderName::from_static("pe-queue-wait-ms");
 impl Failure {
     /// A problem with a sentence about this case.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            pointer: None,
-            allow: None,
-            retry_after: None,
-            place: None,
-            rest: None,
-        }
+        Self { kind, detail: detail.into(), pointer: None, allow: None, wait: None, rest: None }
     }
 
     /// The same will be granted after this time.
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.wait.get_or_insert_default().after = Some(wait);
         self
     }
 
@@ -61,8 +59,7 @@ impl Failure {
     /// is known how fast slots come free.
     #[must_use]
     pub fn in_place(mut self, place: Place) -> Self {
-        self.place = Some(place);
-        self.retry_after = place.wait.or(self.retry_after);
+        self.wait = Some(Box::new(Wait { after: place.wait, place: Some(place) }));
         self
     }
 
@@ -91,11 +88,6 @@ impl Failure {
         failure
     }
 
-    /// The job was run, but its result cannot be held.
-    pub fn no_room_for_result() -> Self {
-        Self::new(ProblemKind::QueueFull, "too many large results at a time; try again later")
-    }
-
     /// Its kind.
     pub fn kind(&self) -> ProblemKind {
         self.kind
@@ -108,9 +100,10 @@ impl Failure {
 
     /// The answer.
     pub fn respond(self, request_id: &str) -> Response<Outgoing> {
-        let Self { kind, detail, pointer, allow, retry_after: known, place, rest } = self;
+        let Self { kind, detail, pointer, allow, wait, rest } = self;
+        let Wait { after, place } = wait.map(|wait| *wait).unwrap_or_default();
         let status = status(kind);
-        let retry_after = known.or_else(|| retry_after(kind));
+        let retry_after = after.or_else(|| retry_after(kind));
         let problem = Problem {
             type_uri: format!("urn:pe:problem:{}", kind.as_str()),
             title: title(kind).to_owned(),
@@ -128,6 +121,8 @@ impl Failure {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        // What is wrong now may be right in a moment.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
@@ -165,7 +160,9 @@ fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ProblemKind::Forbidden => StatusCode::FORBIDDEN,
-        ProblemKind::NotFound | ProblemKind::UnknownImage => StatusCode::NOT_FOUND,
+        ProblemKind::NotFound | ProblemKind::UnknownImage | ProblemKind::UnknownResult => {
+            StatusCode::NOT_FOUND
+        }
         ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ProblemKind::TooManyRequests | ProblemKind::BudgetSpent => StatusCode::TOO_MANY_REQUESTS,
@@ -190,6 +187,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::NotFound => "There is nothing at this path",
         ProblemKind::MethodNotAllowed => "The path does not take this method",
         ProblemKind::UnknownImage => "The catalogue has no such image",
+        ProblemKind::UnknownResult => "No such result is known",
         ProblemKind::RequestTimeout => "The request came too slowly",
         ProblemKind::TooManyRequests => "You ask too much at a time",
         ProblemKind::BudgetSpent => "The CPU time is used up",
@@ -215,6 +213,7 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         | ProblemKind::NotFound
         | ProblemKind::MethodNotAllowed
         | ProblemKind::UnknownImage
+        | ProblemKind::UnknownResult
         | ProblemKind::Internal => return None,
         ProblemKind::RequestTimeout | ProblemKind::WorkerLost | ProblemKind::TooManyRequests => 1,
         ProblemKind::Draining | ProblemKind::NoRoom => 2,
@@ -295,6 +294,19 @@ impl From<Denied> for Failure {
             ),
         };
         Self::new(kind, detail).after(wait)
+    }
+}
+
+impl From<NotRun> for Failure {
+    fn from(not_run: NotRun) -> Self {
+        let full = |detail: &str| Self::new(ProblemKind::QueueFull, detail);
+        match not_run {
+            NotRun::Refused(refusal) => refusal.into(),
+            NotRun::Busy(busy) => busy.into(),
+            NotRun::NoRoom => full("too many large results at a time; try again later"),
+            NotRun::Crowded => full("too many wait for the same job; its result will be known"),
+            NotRun::Crashed => Self::new(ProblemKind::Internal, "the run failed"),
+        }
     }
 }
 

@@ -134,6 +134,7 @@ pub struct Reservation {
     cells: u32,
     network: Option<ClientKey>,
     image: Option<Digest>,
+    is_counted: bool,
 }
 
 /// See the module.
@@ -246,6 +247,7 @@ impl Admission {
             cells: cells(self.policy.reserve.min(wall)).max(1),
             network: None,
             image: None,
+            is_counted: false,
         };
         let cells = reservation.cells;
         let purse = find(&mut self.purses, &caller.class);
@@ -256,14 +258,14 @@ impl Admission {
         if let (Some(networks), true) = (&mut self.networks, is_stranger) {
             let network = network(caller.address);
             if let Err(wait) = networks.take(&network, cells, now) {
-                self.settle(reservation, Duration::ZERO, now);
+                self.refund(reservation, now);
                 return Err(Denied::Spent(Limit::NetworkCpu, wait));
             }
             reservation.network = Some(network);
         }
         if let (Some(images), true) = (&mut self.images, is_stranger) {
             if let Err(wait) = images.take(&image, cells, now) {
-                self.settle(reservation, Duration::ZERO, now);
+                self.refund(reservation, now);
                 return Err(Denied::Spent(Limit::ImageCpu, wait));
             }
             reservation.image = Some(image);
@@ -271,16 +273,27 @@ impl Admission {
         let purse = find(&mut self.purses, &caller.class);
         if let Some(runs) = purse.and_then(|purse| purse.runs.as_mut()) {
             if let Err(wait) = runs.take(&caller.key, 1, now) {
-                self.settle(reservation, Duration::ZERO, now);
+                self.refund(reservation, now);
                 return Err(Denied::Spent(Limit::Runs, wait));
             }
+            reservation.is_counted = true;
         }
         Ok(reservation)
     }
 
-    /// A job is over, and used this much CPU time: nothing, if it was never run.
+    /// A job was never run: nothing was taken.
+    pub fn refund(&mut self, reservation: Reservation, now: Moment) {
+        let Reservation { caller, is_counted, .. } = &reservation;
+        let purse = find(&mut self.purses, &caller.class);
+        if let (Some(runs), true) = (purse.and_then(|purse| purse.runs.as_mut()), *is_counted) {
+            runs.settle(&caller.key, 1, 0, now);
+        }
+        self.settle(reservation, Duration::ZERO, now);
+    }
+
+    /// A job is over, and used this much CPU time.
     pub fn settle(&mut self, reservation: Reservation, used: Duration, now: Moment) {
-        let Reservation { caller, cells: reserved, network, image } = reservation;
+        let Reservation { caller, cells: reserved, network, image, .. } = reservation;
         let used = cells(used);
         let purse = find(&mut self.purses, &caller.class);
         if let Some(cpu) = purse.and_then(|purse| purse.cpu.as_mut()) {

@@ -159,22 +159,15 @@ impl Ticket {
             }
         };
         // A VM has one core: whatever a worker says, no job used more than its time.
-        self.close(used.min(self.wall));
+        if let Some(reservation) = self.reservation.take() {
+            self.admit.settle(reservation, used.min(self.wall));
+        }
     }
 
     /// The job was never run.
     pub fn refund(mut self) {
-        self.close(Duration::ZERO);
-    }
-
-    /// Its client left while a VM had it for this long.
-    pub fn abandon(mut self, held: Duration) {
-        self.close(held.min(self.wall));
-    }
-
-    fn close(&mut self, used: Duration) {
         if let Some(reservation) = self.reservation.take() {
-            self.admit.settle(reservation, used);
+            self.admit.lock().refund(reservation, self.admit.now());
         }
     }
 }

@@ -47,6 +47,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// No such image in the catalogue.
     UnknownImage,
+    /// The cache does not know the result of such a job.
+    UnknownResult,
     /// The client was too slow to send.
     RequestTimeout,
     /// The client asks, runs or queues too much at a time.
@@ -73,7 +75,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -82,6 +84,7 @@ impl ProblemKind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
+        Self::UnknownResult,
         Self::RequestTimeout,
         Self::TooManyRequests,
         Self::BudgetSpent,
@@ -106,6 +109,7 @@ impl ProblemKind {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
+            Self::UnknownResult => "unknown-result",
             Self::RequestTimeout => "request-timeout",
             Self::TooManyRequests => "too-many-requests",
             Self::BudgetSpent => "budget-spent",
@@ -131,6 +135,7 @@ impl ProblemKind {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage
+            | Self::UnknownResult
             | Self::RequestTimeout
             | Self::TooManyRequests
             | Self::BudgetSpent => Fault::Client,

@@ -123,6 +123,20 @@ pub enum Refusal {
     WorkerLost,
 }
 
+impl Refusal {
+    /// Whether it is about what one client may have, or wants: others need not be refused.
+    pub fn is_of_one_client(self) -> bool {
+        match self {
+            Self::ClientQueueFull(_) | Self::TooLong(_) => true,
+            Self::Draining
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_)
+            | Self::NoWorker
+            | Self::WorkerLost => false,
+        }
+    }
+}
+
 /// Where a job stands in the queue, or would stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {

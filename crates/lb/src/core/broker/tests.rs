@@ -374,13 +374,12 @@ fn what_cannot_be_leased_in_time_is_refused_at_once_with_its_place() {
     assert_eq!(refusals(&mut broker), []);
     park(&mut broker, 3, 1, at(9));
     park(&mut broker, 4, 1, at(9));
-    let positions: Vec<(u64, usize)> = decisions(&mut broker)
-        .into_iter()
-        .filter_map(|decision| match decision {
-            Decision::Lease { job, position, .. } => Some((job.0, position)),
-            _ => None,
-        })
-        .collect();
+    let mut positions = Vec::new();
+    for decision in decisions(&mut broker) {
+        if let Decision::Lease { job, position, .. } = decision {
+            positions.push((job.0, position));
+        }
+    }
     assert_eq!(positions, [(3, 1), (9, 2)], "each knows where it stood when it came");
 }
 
