@@ -1,19 +1,23 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+mod admission;
+pub mod cache;
 mod ops;
 
 use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::core::broker::Census;
 use crate::respond::LinkRefusal;
+use cache::CacheMetrics;
 
+pub use admission::AdmissionMetrics;
 pub use ops::OpsMetrics;
 
 /// All metrics.
@@ -21,7 +25,11 @@ pub use ops::OpsMetrics;
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
+    /// Results answered from memory with 200, which is one of [`Metrics::request`]'s.
+    pub results_answered: IntCounter,
     jobs: IntCounterVec,
+    /// The cache, and flights.
+    pub cache: CacheMetrics,
     refusals: IntCounterVec,
     link_refusals: IntCounterVec,
     phases: HistogramVec,
@@ -52,6 +60,8 @@ pub struct Metrics {
     jobs_now: IntGauge,
     parked: IntGauge,
     workers: IntGauge,
+    /// Admission.
+    pub admission: AdmissionMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -61,6 +71,8 @@ pub struct Metrics {
 pub enum Route {
     /// `POST /api/v1/run`.
     Run,
+    /// `GET /api/v1/results/{digest}`.
+    Results,
     /// `GET /api/v1/images`.
     Images,
     /// The page and what belongs to it.
@@ -76,6 +88,7 @@ impl Route {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Run => "run",
+            Self::Results => "results",
             Self::Images => "images",
             Self::Page => "page",
             Self::Health => "health",
@@ -154,9 +167,12 @@ impl Metrics {
     /// Two metrics of one name: a defect that any test finds.
     pub fn new() -> prometheus::Result<Self> {
         let build = Builder(Registry::new());
+        let requests = build.counters("requests", "Requests answered.", &["route", "status"])?;
         let metrics = Self {
-            requests: build.counters("requests", "Requests answered.", &["route", "status"])?,
+            results_answered: requests.with_label_values(&[Route::Results.as_str(), "200"]),
+            requests,
             jobs: build.counters("jobs", "Jobs answered.", &["outcome"])?,
+            cache: CacheMetrics::new(&build)?,
             refusals: build.counters("refusals", "Problems answered.", &["kind"])?,
             link_refusals: build.counters(
                 "link_refusals",
@@ -182,6 +198,7 @@ impl Metrics {
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
             ops: OpsMetrics::new(&build)?,
+            admission: AdmissionMetrics::new(&build)?,
             registry: build.0,
         };
         metrics.show_all();
@@ -307,6 +324,10 @@ impl Builder {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Self::opts(name, help), labels)?)
     }
 
     fn float_gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::core::broker::Census;
 use crate::driver::Driver;
@@ -24,10 +25,12 @@ use crate::limits::{ACCESS_FLUSH, ADMIN_CONNECTIONS_MAX, WORKER_CONNECTIONS_MAX}
 use crate::metrics::Metrics;
 use crate::reload::{self, Reload};
 use crate::shell::access::AccessLog;
+use crate::shell::admit::Admit;
 use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::live::Live;
 use crate::shell::request_id::RequestIds;
+use crate::shell::run::Flights;
 use crate::shell::serve;
 
 /// A load balancer whose listeners are bound.
@@ -102,10 +105,14 @@ impl Server {
         let (readiness, questions) = Readiness::new();
         let access =
             AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
+        let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
         let app = Arc::new(App {
+            admit: Arc::new(admit),
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,
+            cache: Cache::new(&config.cache, metrics.cache.clone()),
+            flights: Flights::default(),
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
@@ -242,6 +249,8 @@ async fn drain(
     app.drain.cancel();
     client_tasks.close();
     client_tasks.wait().await;
+    // Nobody waits for a run any more, so the last of them are ending.
+    app.flights.ended().await;
     workers_end.cancel();
     app.driver.release_all().await;
     worker_tasks.close();

@@ -1,6 +1,7 @@
 //! Sockets: what speaks HTTP with clients and workers. Reading order: [`serve`], [`router`],
 //! [`run`], [`link`].
 
+pub mod admit;
 pub mod app;
 pub mod serve;
 
@@ -10,6 +11,7 @@ pub mod access;
 pub mod admin;
 
 pub mod intake;
+pub mod results;
 pub mod run;
 
 pub mod link;

@@ -7,11 +7,15 @@ mod worker;
 
 mod access;
 mod admin;
+mod admission;
+mod cache;
 mod curl;
 mod drain;
+mod flights;
 mod health;
 mod jobs;
 mod limits;
 mod link;
 mod loss;
 mod requests;
+mod results;

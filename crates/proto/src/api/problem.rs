@@ -47,10 +47,20 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// No such image in the catalogue.
     UnknownImage,
+    /// The cache does not know the result of such a job.
+    UnknownResult,
     /// The client was too slow to send.
     RequestTimeout,
+    /// The client asks, runs or queues too much at a time.
+    TooManyRequests,
+    /// The CPU time that the client, its network or the image may have is used up.
+    BudgetSpent,
+    /// The memory for bodies is taken.
+    NoRoom,
     /// The queue is full.
     QueueFull,
+    /// The job would wait longer than it may.
+    QueueTooLong,
     /// No slot came free within the deadline.
     QueueTimeout,
     /// No worker can run this image now.
@@ -65,7 +75,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -74,8 +84,13 @@ impl ProblemKind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
+        Self::UnknownResult,
         Self::RequestTimeout,
+        Self::TooManyRequests,
+        Self::BudgetSpent,
+        Self::NoRoom,
         Self::QueueFull,
+        Self::QueueTooLong,
         Self::QueueTimeout,
         Self::NoWorker,
         Self::WorkerLost,
@@ -94,8 +109,13 @@ impl ProblemKind {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
+            Self::UnknownResult => "unknown-result",
             Self::RequestTimeout => "request-timeout",
+            Self::TooManyRequests => "too-many-requests",
+            Self::BudgetSpent => "budget-spent",
+            Self::NoRoom => "no-room",
             Self::QueueFull => "queue-full",
+            Self::QueueTooLong => "queue-too-long",
             Self::QueueTimeout => "queue-timeout",
             Self::NoWorker => "no-worker",
             Self::WorkerLost => "worker-lost",
@@ -115,10 +135,16 @@ impl ProblemKind {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage
-            | Self::RequestTimeout => Fault::Client,
-            Self::QueueFull | Self::QueueTimeout | Self::NoWorker | Self::Draining => {
-                Fault::Capacity
-            }
+            | Self::UnknownResult
+            | Self::RequestTimeout
+            | Self::TooManyRequests
+            | Self::BudgetSpent => Fault::Client,
+            Self::NoRoom
+            | Self::QueueFull
+            | Self::QueueTooLong
+            | Self::QueueTimeout
+            | Self::NoWorker
+            | Self::Draining => Fault::Capacity,
             Self::WorkerLost | Self::Internal => Fault::Us,
         }
     }
