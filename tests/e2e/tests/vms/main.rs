@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "figures that a scenario measured belong to its output")]
 
+mod cached;
 mod daemons;
 mod exactness;
 mod faults;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         ("rogue", rogue::all()),
         ("threats", threats::all()),
         ("pe", pe::all()),
+        ("cached", cached::all()),
         ("daemons", daemons::all()),
         ("load", load::all()),
         ("fleet", fleet::all()),
