@@ -15,6 +15,7 @@ pub mod health;
 pub mod pages;
 
 pub mod discard;
+pub mod outbox;
 pub mod outgoing;
 pub mod request_id;
 pub mod vitals;

@@ -5,7 +5,7 @@
 //! and its last request is answered. Every task is in a tracker that the drain waits for.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::app::App;
 use super::link::Link;
+use super::outbox::gathered;
 use super::outgoing::Outgoing;
 use super::router;
 use super::vitals::{Verdict, Vitals};
@@ -110,6 +111,7 @@ pub async fn client(app: Arc<App>, stream: TcpStream, peer: SocketAddr, tasks: T
         async move { Ok::<_, Infallible>(router::answer(app, peer.ip(), pulse, request).await) }
     });
     let builder = client_builder(tasks);
+    let (stream, outbox) = gathered(stream);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut looks = interval(patience.look);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,7 +120,7 @@ pub async fn client(app: Arc<App>, stream: TcpStream, peer: SocketAddr, tasks: T
         tokio::select! {
             biased;
             // The connection itself: requests, answers, its end.
-            ended = connection.as_mut() => {
+            ended = poll_fn(|cx| outbox.sending(connection.as_mut(), cx)) => {
                 if let Err(error) = ended {
                     debug!(%error, "connection ended");
                 }
@@ -157,6 +159,7 @@ pub async fn worker(app: Arc<App>, stream: TcpStream, stop: CancellationToken, t
         async move { Ok::<Response<Outgoing>, Infallible>(link.answer(request).await) }
     });
     let builder = worker_builder(tasks);
+    let (stream, outbox) = gathered(stream);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut hello_due = pin!(sleep(HELLO_TIME));
     let mut is_looked_at = false;
@@ -165,7 +168,7 @@ pub async fn worker(app: Arc<App>, stream: TcpStream, stop: CancellationToken, t
         tokio::select! {
             biased;
             // The connection itself: requests, answers, its end.
-            ended = connection.as_mut() => {
+            ended = poll_fn(|cx| outbox.sending(connection.as_mut(), cx)) => {
                 if let Err(error) = ended {
                     debug!(%error, "worker connection ended");
                 }
