@@ -156,7 +156,8 @@ pub async fn worker(app: Arc<App>, stream: TcpStream, stop: CancellationToken, t
     let link = Arc::new(Link::new(Arc::clone(&app)));
     let service = service_fn(|request: Request<Incoming>| {
         let link = Arc::clone(&link);
-        async move { Ok::<Response<Outgoing>, Infallible>(link.answer(request).await) }
+        // On the heap: it is large, and would be copied with the request's task several times.
+        Box::pin(async move { Ok::<Response<Outgoing>, Infallible>(link.answer(request).await) })
     });
     let builder = worker_builder(tasks);
     let (stream, outbox) = gathered(stream);
@@ -194,6 +195,18 @@ pub async fn worker(app: Arc<App>, stream: TcpStream, stop: CancellationToken, t
         }
     }
     link.close();
+}
+
+/// An operator's connection.
+pub async fn admin(app: Arc<App>, stream: TcpStream, tasks: TaskTracker) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, Infallible>(super::admin::answer(app, request).await) }
+    });
+    let builder = client_builder(tasks);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        debug!(%error, "admin connection ended");
+    }
 }
 
 fn client_builder(tasks: TaskTracker) -> auto::Builder<Tracked> {

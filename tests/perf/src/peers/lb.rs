@@ -26,7 +26,7 @@ pub(crate) struct Lb {
 impl Lb {
     pub(crate) fn start(stage: &Stage) -> anyhow::Result<Self> {
         let dir = stage.dir_of("lb")?;
-        let (clients, workers) = (free_address()?, free_address()?);
+        let (clients, workers, admin) = (free_address()?, free_address()?, free_address()?);
         let catalogue = dir.join("catalogue.json");
         let image = json!({
             "name": IMAGE, "tags": [], "title": "", "description": "",
@@ -42,6 +42,7 @@ impl Lb {
         let config = format!(
             "listen = \"{clients}\"
 listen_workers = \"{workers}\"
+listen_admin = \"{admin}\"
 catalogue = \"{}\"
 connections_max = 16000
 ",
