@@ -28,9 +28,6 @@ pub(crate) struct Settings {
     /// Length of a run in milliseconds
     #[arg(long, default_value_t = 1500)]
     run_ms: u64,
-    /// Idle TLS connections
-    #[arg(long, default_value_t = 10_000)]
-    idle: u32,
     /// Parked slots
     #[arg(long, default_value_t = 10_000)]
     parked: u32,
@@ -54,13 +51,12 @@ pub(crate) struct Bench {
     pub(crate) stage: Stage,
     pub(crate) rounds: u32,
     pub(crate) length: Length,
-    pub(crate) idle: u32,
     pub(crate) parked: u32,
     pub(crate) jobs: Jobs,
     pub(crate) result_bytes: usize,
     pub(crate) result: Known,
     pub(crate) lb: Lb,
-    pub(crate) backend: Backend,
+    _backend: Backend,
     pub(crate) nginx: Nginx,
     pub(crate) haproxy: Haproxy,
     pub(crate) varnish: Varnish,
@@ -142,23 +138,17 @@ impl Bench {
                 warm_up: Duration::from_millis(300),
                 measured: Duration::from_millis(settings.run_ms),
             },
-            idle: settings.idle,
             parked: settings.parked,
             jobs,
             result_bytes: RESULT_BYTES,
             result,
             lb,
-            backend,
+            _backend: backend,
             nginx,
             haproxy,
             varnish,
             _workers: workers,
         })
-    }
-
-    /// Has a job run that is then known.
-    pub(crate) fn prime(&self, lb: &Lb) -> anyhow::Result<Known> {
-        prime(lb, &self.jobs.known)
     }
 
     /// Says what comes next.
