@@ -1,12 +1,14 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+pub mod edge;
+
 use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::core::broker::Census;
@@ -36,12 +38,9 @@ pub struct Metrics {
     pub job_bytes: IntCounter,
     /// Bytes of results taken from workers.
     pub result_bytes: IntCounter,
-    connections: IntGauge,
+    /// Connections of clients.
+    pub edge: edge::Edge,
     worker_connections: IntGauge,
-    /// Connections closed for idling.
-    pub connections_idle_closed: IntCounter,
-    /// Connections closed because an answer was not read.
-    pub connections_stalled: IntCounter,
     queue_depth: IntGauge,
     queue_age_ms: IntGauge,
     leased: IntGauge,
@@ -151,10 +150,8 @@ impl Metrics {
             results_retried: build.counter("results_retried", "Results lost, job leased again")?,
             job_bytes: build.counter("job_bytes", "Bytes of request bodies of jobs")?,
             result_bytes: build.counter("result_bytes", "Bytes of result archives")?,
-            connections: build.gauge("connections", "Client connections")?,
+            edge: edge::Edge::new(&build)?,
             worker_connections: build.gauge("worker_connections", "Worker connections")?,
-            connections_idle_closed: build.counter("connections_idle_closed", "Closed idle")?,
-            connections_stalled: build.counter("connections_stalled", "Closed for not reading")?,
             queue_depth: build.gauge("queue_depth", "Jobs that wait for a lease")?,
             queue_age_ms: build.gauge("queue_age_milliseconds", "Age of the oldest of them")?,
             leased: build.gauge("leases", "Jobs that are leased")?,
@@ -189,11 +186,6 @@ impl Metrics {
     pub fn phase(&self, phase: Phase, micros: u64) {
         let time = Duration::from_micros(micros).as_secs_f64();
         self.phases.with_label_values(&[phase.as_str()]).observe(time);
-    }
-
-    /// A client's connection, until what this returns is dropped.
-    pub fn connection(&self) -> Counted {
-        Counted::new(&self.connections)
     }
 
     /// A worker's connection, until what this returns is dropped.
@@ -269,6 +261,10 @@ impl Builder {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Self::opts(name, help), labels)?)
     }
 
     fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {

@@ -67,6 +67,8 @@ impl Lab {
             format!("127.0.0.1:{port}"),
             "--listen-workers".to_owned(),
             format!("127.0.0.1:{lb_worker_port}"),
+            "--listen-admin".to_owned(),
+            "none".to_owned(),
             "--catalogue".to_owned(),
             catalogue.display().to_string(),
             "--wall-ms-max".to_owned(),

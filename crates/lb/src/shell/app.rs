@@ -7,10 +7,10 @@ use pe_proto::catalogue::Catalogue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::edge::{Edge, Patience};
 use super::health::Readiness;
 use super::pages::Pages;
 use super::request_id::RequestIds;
-use super::serve::Patience;
 use crate::core::resolve::Grants;
 use crate::driver::Handle;
 use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
@@ -42,6 +42,8 @@ pub struct App {
     pub drain: CancellationToken,
     /// How long clients are waited for.
     pub patience: Patience,
+    /// What connections share.
+    pub edge: Edge,
     /// What workers prove themselves with, if anything.
     pub worker_token: Option<pe_proto::Digest>,
 }

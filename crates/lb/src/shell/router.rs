@@ -1,7 +1,6 @@
 //! Which request is answered by what, and what all answers have in common: request id, counts,
 //! and `HEAD`, `OPTIONS`, unknown paths and methods.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::outgoing::Outgoing;
 use super::request_id::REQUEST_ID;
 use super::run;
 use super::vitals::Pulse;
+use crate::core::client::Client;
 use crate::metrics::Route;
 use crate::respond::Failure;
 
@@ -27,7 +27,7 @@ const RUNS: &str = "POST, OPTIONS";
 /// Answers one request of a client.
 pub async fn answer(
     app: Arc<App>,
-    peer: IpAddr,
+    client: Client,
     pulse: Pulse,
     request: Request<Incoming>,
 ) -> Response<Outgoing> {
@@ -38,9 +38,11 @@ pub async fn answer(
         id = request_id,
         %method,
         path = request.uri().path(),
+        client = %client.address,
         job = tracing::field::Empty
     );
-    let (route, result) = dispatch(&app, peer, &request_id, request).instrument(span.clone()).await;
+    let (route, result) =
+        dispatch(&app, client, &request_id, request).instrument(span.clone()).await;
     let mut response = result.unwrap_or_else(|failure| {
         app.metrics.refusal(failure.kind());
         span.in_scope(|| {
@@ -58,9 +60,24 @@ pub async fn answer(
     response.map(|body| body.with_pulse(pulse))
 }
 
+/// Answers one request of an operator.
+pub async fn operate(app: Arc<App>, request: Request<Incoming>) -> Response<Outgoing> {
+    let headers = request.headers();
+    let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
+    let result = match request.uri().path() {
+        "/healthz" | "/readyz" | "/metrics" if !is_read => Err(Failure::method_not_allowed(READS)),
+        "/healthz" => Ok(text("text/plain; charset=utf-8", "up\n".into())),
+        "/readyz" => Ok(ready(&app).await),
+        "/metrics" => measured(&app),
+        _ => Err(Failure::new(ProblemKind::NotFound, "there is /healthz, /readyz and /metrics")),
+    };
+    let response = result.unwrap_or_else(|failure| failure.respond(&app.request_ids.of(headers)));
+    if *request.method() == Method::HEAD { without_content(response) } else { response }
+}
+
 async fn dispatch(
     app: &Arc<App>,
-    peer: IpAddr,
+    client: Client,
     request_id: &str,
     request: Request<Incoming>,
 ) -> (Route, Result<Response<Outgoing>, Failure>) {
@@ -87,18 +104,22 @@ async fn dispatch(
     }
     let headers = request.headers();
     let result = match path {
-        RUN_PATH => run::answer(app, peer, request_id, request).await,
+        RUN_PATH => run::answer(app, client, request_id, request).await,
         IMAGES_PATH => Ok(app.pages.images.respond(headers)),
         "/" => Ok(app.pages.index.respond(headers)),
         "/style.css" => Ok(app.pages.style.respond(headers)),
         "/healthz" => Ok(text("text/plain; charset=utf-8", "up\n".into())),
         "/readyz" => Ok(ready(app).await),
-        _ => match app.metrics.text() {
-            Ok(metrics) => Ok(text("text/plain; version=0.0.4", metrics.into())),
-            Err(_) => Err(Failure::new(ProblemKind::Internal, "metrics could not be written")),
-        },
+        _ => measured(app),
     };
     (route, result)
+}
+
+fn measured(app: &App) -> Result<Response<Outgoing>, Failure> {
+    match app.metrics.text() {
+        Ok(metrics) => Ok(text("text/plain; version=0.0.4", metrics.into())),
+        Err(_) => Err(Failure::new(ProblemKind::Internal, "metrics could not be written")),
+    }
 }
 
 async fn ready(app: &App) -> Response<Outgoing> {

@@ -11,7 +11,6 @@ mod execute;
 mod receive;
 pub mod relay;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response};
@@ -24,7 +23,7 @@ use tracing::{Span, field, info};
 use super::app::App;
 use super::intake::{self, Form, NotTaken};
 use super::outgoing::Outgoing;
-use crate::core::ids::ClientKey;
+use crate::core::client::Client;
 use crate::driver::Order;
 use crate::respond::Failure;
 
@@ -42,7 +41,7 @@ const JOB: HeaderName = HeaderName::from_static("pe-job");
 /// A dropped future withdraws the job.
 pub async fn answer(
     app: &Arc<App>,
-    peer: IpAddr,
+    client: Client,
     request_id: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Failure> {
@@ -64,7 +63,7 @@ pub async fn answer(
         Form::Json => Wanted::Whole,
         Form::Binary => Wanted::Begun,
     };
-    let finished = execute(app, client_key(peer), Arc::clone(&order), wanted).await?;
+    let finished = execute(app, client.key, Arc::clone(&order), wanted).await?;
     let head = compose::head(&digest, &order, &finished, received.elapsed());
     compose::count(&app.metrics, &head);
     if is_proof(&head.outcome) {
@@ -95,17 +94,4 @@ fn is_proof(outcome: &Outcome) -> bool {
         Outcome::TimedOut { clock } => *clock == Clock::Guest,
         Outcome::Refused { .. } | Outcome::Lost { .. } => false,
     }
-}
-
-/// Whom a request is counted for: an IPv4 address, or an IPv6 network of 64 bits, of which one
-/// client has as many addresses as it likes.
-fn client_key(peer: IpAddr) -> ClientKey {
-    let mut key = match peer.to_canonical() {
-        IpAddr::V4(v4) => return ClientKey(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => v6.octets(),
-    };
-    for byte in key.iter_mut().skip(8) {
-        *byte = 0;
-    }
-    ClientKey(key)
 }

@@ -7,9 +7,12 @@ mod worker;
 
 mod curl;
 mod drain;
+mod edge;
+mod floods;
 mod health;
 mod jobs;
 mod limits;
 mod link;
 mod loss;
 mod requests;
+mod tls;
