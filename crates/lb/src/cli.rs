@@ -20,7 +20,7 @@ pub struct Cli {
     #[arg(long, value_name = "LISTENER")]
     listen_workers: Vec<Listen>,
 
-    /// Listener for operators: health, metrics; `none` for none [default: 127.0.0.1:8082]
+    /// Listener for operators and Prometheus; `none` for none [default: 127.0.0.1:8082]
     #[arg(long, value_name = "LISTENER", value_parser = listen::flag)]
     listen_admin: Vec<AdminFlag>,
 
@@ -43,6 +43,10 @@ pub struct Cli {
     /// Settings as TOML; flags go before them
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Check settings as if to start with them, say what is wrong, and do nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub check_config: Option<PathBuf>,
 
     /// What is logged: error, warn, info, debug, trace, or a filter such as pe_lb=debug
     #[arg(long, value_name = "FILTER", default_value = "info")]

@@ -3,11 +3,14 @@
 //! Every setting has a default that is a constant of [`crate::limits`], with its reason there.
 //! What is wrong is told with file, key and reason.
 
+mod access_log;
+mod admin;
 pub mod connections;
 mod file;
 pub mod http2;
 pub mod listen;
 mod proxies;
+mod source;
 pub mod tls;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ use crate::core::broker::Terms;
 use crate::core::proxies::Proxies;
 use crate::core::resolve::Grants;
 use crate::limits;
+use crate::shell::access::Destination;
 use crate::shell::edge::Patience;
 use crate::shell::health::CanaryJob;
 use connections::Connections;
@@ -28,6 +32,9 @@ use file::File;
 use http2::Http2;
 use listen::{Listen, RawListens};
 use tls::Identity;
+
+pub use admin::AdminTerms;
+pub use source::Source;
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
@@ -48,6 +55,10 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) admin: AdminTerms,
+    pub(crate) access_log: Destination,
+    /// Where all of it came from.
+    pub(crate) source: Source,
 }
 
 /// What flags say; each goes before the file.
@@ -67,6 +78,34 @@ pub struct Overrides {
     pub wall_ms_default: Option<u64>,
     /// The most that a job may ask for.
     pub wall_ms_max: Option<u64>,
+}
+
+impl Overrides {
+    /// What flags set, by the keys of the file.
+    fn given(&self) -> Vec<(String, String)> {
+        let Self {
+            listen,
+            listen_workers,
+            listen_admin,
+            catalogue,
+            worker_token_file,
+            wall_ms_default,
+            wall_ms_max,
+        } = self;
+        let text = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
+        [
+            ("listen", listen::given(listen.iter())),
+            ("listen_workers", listen::given(listen_workers.iter())),
+            ("listen_admin", listen::given(listen_admin.iter().flatten())),
+            ("catalogue", text(catalogue)),
+            ("worker_token_file", text(worker_token_file)),
+            ("wall_ms_default", wall_ms_default.map(|it| it.to_string())),
+            ("wall_ms_max", wall_ms_max.map(|it| it.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+    }
 }
 
 /// What is wrong with the settings.
@@ -106,11 +145,16 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Self, BadConfig> {
-        let raw = match file {
-            Some(path) => File::parse(&read(path)?)
-                .map_err(|problem| BadConfig::Syntax { file: path.to_owned(), problem })?,
-            None => File::default(),
+        let text = match file {
+            Some(path) => read(path)?,
+            None => String::new(),
         };
+        let bad = |problem| BadConfig::Syntax {
+            file: file.map(Path::to_owned).unwrap_or_default(),
+            problem,
+        };
+        let raw = File::parse(&text).map_err(bad)?;
+        let source = Source::new(file, &text, &flags);
         let origin = file.map_or("flags".to_owned(), |path| path.display().to_string());
         let value = |key, problem: &str| BadConfig::Value {
             origin: origin.clone(),
@@ -135,6 +179,9 @@ impl Config {
             Some(path) => Some(token(&path)?),
             None => None,
         };
+        let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
+        let admin = raw.admin.check(admin_token);
+        let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
         let queue = raw.queue;
         let times = raw.times;
         let terms = Terms {
@@ -233,6 +280,9 @@ impl Config {
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
+            admin,
+            access_log: raw.access_log.check(),
+            source,
         })
     }
 }

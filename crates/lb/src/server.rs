@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -19,14 +20,18 @@ use crate::config::Config;
 use crate::config::listen::Listen;
 use crate::core::broker::Census;
 use crate::driver::Driver;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, ATTENDANCE_INTERVAL, WORKER_CONNECTIONS_MAX};
+use crate::limits::{
+    ACCESS_FLUSH, ADMIN_CONNECTIONS_MAX, ATTENDANCE_INTERVAL, WORKER_CONNECTIONS_MAX,
+};
 use crate::metrics::Metrics;
+use crate::reload::{self, Reload};
+use crate::shell::access::AccessLog;
 use crate::shell::app::App;
 use crate::shell::edge::activation::{self, Activated};
 use crate::shell::edge::listener::Listener;
 use crate::shell::edge::{Edge, admin, client, gate, worker};
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
-use crate::shell::pages::Pages;
+use crate::shell::live::Live;
 use crate::shell::request_id::RequestIds;
 
 /// A load balancer whose listeners are bound.
@@ -39,6 +44,7 @@ pub struct Server {
     clients: Vec<Listener>,
     workers: Vec<Listener>,
     operators: Vec<Listener>,
+    signals: (Signal, Signal),
     drain_max: Duration,
 }
 
@@ -65,6 +71,12 @@ pub enum NotBuilt {
     /// The catalogue cannot be served.
     #[error("catalogue")]
     Catalogue(#[from] serde_json::Error),
+    /// The access log cannot be opened.
+    #[error("access log")]
+    AccessLog(#[source] std::io::Error),
+    /// Signals cannot be listened for.
+    #[error("signals")]
+    Signals(#[source] std::io::Error),
 }
 
 /// How it ended.
@@ -114,23 +126,27 @@ impl Server {
         let metrics = Metrics::new()?;
         let (driver, handle) = Driver::new(config.terms, config.poll, metrics.clone());
         let (readiness, questions) = Readiness::new();
+        let access =
+            AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
         let app = Arc::new(App {
-            pages: Pages::new(&config.catalogue)?,
-            catalogue: config.catalogue,
-            grants: config.grants,
+            live: Live::new(&config)?,
+            reload: Reload::new(config.source),
+            access: access.map_err(NotBuilt::AccessLog)?,
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
             readiness,
             bodies: App::bodies(),
             results: App::results(),
+            stop: CancellationToken::new(),
             drain: CancellationToken::new(),
             worker_token: config.worker_token,
             patience: config.patience,
             edge,
         });
         let Config { canary, drain_max, .. } = config;
-        Ok(Self { app, driver, canary, questions, clients, workers, operators, drain_max })
+        let signals = reload::signals().map_err(NotBuilt::Signals)?;
+        Ok(Self { app, driver, canary, questions, clients, workers, operators, signals, drain_max })
     }
 
     /// The first addresses where clients and workers are listened for.
@@ -175,6 +191,8 @@ impl Server {
         tasks.spawn(health::watch(Arc::clone(&app), self.canary, self.questions));
         tasks.spawn(attend(Arc::clone(&app)));
 
+        tasks.spawn(reload::watch(Arc::clone(&app), self.signals));
+
         let client_tasks = Arc::new(TaskTracker::new());
         let worker_tasks = Arc::new(TaskTracker::new());
         let admin_tasks = Arc::new(TaskTracker::new());
@@ -202,10 +220,12 @@ impl Server {
         }
         let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
         for listener in operators {
-            let (app, end_of_each) = (Arc::clone(&app), end.clone());
+            let (app, tracker) = (Arc::clone(&app), Arc::clone(&admin_tasks));
             let (stop, tracked) = (end.clone(), Arc::clone(&admin_tasks));
-            let serve =
-                move |stream, _, _| admin::serve(Arc::clone(&app), stream, end_of_each.clone());
+            let end = end.clone();
+            let serve = move |stream, _, _| {
+                admin::serve(Arc::clone(&app), stream, end.clone(), Arc::clone(&tracker))
+            };
             tasks.spawn(gate::accept(listener, Arc::clone(&places), stop, tracked, serve));
         }
         activation::say_ready();
@@ -214,6 +234,8 @@ impl Server {
             biased;
             // The drain is asked for.
             () = stop => {}
+            // By an operator.
+            () = app.stop.cancelled() => {}
             // None of them ends before the drain, unless by a defect. Better to end, and be
             // started again, than to go on without.
             _ = tasks.join_next() => {
@@ -231,10 +253,11 @@ impl Server {
                 Drained::AtDeadline
             }
         };
-        // Operators see the drain to its end.
+        // Operators are answered to the end: the drain is what they may want to watch.
         end.cancel();
         admin_tasks.close();
         tasks.shutdown().await;
+        app.access.flush(ACCESS_FLUSH).await;
         drained
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::access_log::AccessLogSection;
+use super::admin::AdminSection;
 use super::connections::RawConnections;
 use super::http2::RawHttp2;
 use super::listen::RawListens;
@@ -28,6 +30,8 @@ pub(super) struct File {
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
+    pub(super) admin: AdminSection,
+    pub(super) access_log: AccessLogSection,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -101,6 +101,12 @@ impl RawListens {
     }
 }
 
+/// What flags said, if anything.
+pub(super) fn given<'a>(listens: impl Iterator<Item = &'a Listen>) -> Option<String> {
+    let all: Vec<String> = listens.map(ToString::to_string).collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
 /// What flags take: listeners, or the word `none`.
 ///
 /// # Errors

@@ -47,6 +47,22 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Closed,
+        Self::Drained,
+        Self::Asked,
+        Self::TurnedAway,
+        Self::Idle,
+        Self::Silent,
+        Self::Stalled,
+        Self::Slow,
+        Self::ControlFlood,
+        Self::ResetFlood,
+        Self::Handshake,
+        Self::ProxyHeader,
+    ];
+
     /// Label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,7 +93,7 @@ impl From<Flood> for Ending {
 
 impl Edge {
     pub(super) fn new(build: &Builder) -> prometheus::Result<Self> {
-        Ok(Self {
+        let edge = Self {
             connections: build.gauges("connections", "Client connections by state.", &["state"])?,
             ended: build.counters(
                 "connections_ended",
@@ -91,7 +107,15 @@ impl Edge {
                 "TLS handshakes of clients and workers.",
                 &["result"],
             )?,
-        })
+        };
+        for how in Ending::ALL {
+            edge.ended.with_label_values(&[how.as_str()]);
+        }
+        for result in ["full", "resumed", "failed"] {
+            edge.handshakes.with_label_values(&[result]);
+        }
+        edge.attended(Attendance::default());
+        Ok(edge)
     }
 
     /// A connection ended.

@@ -46,7 +46,7 @@ pub(crate) struct Lb {
     census: watch::Receiver<Census>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinSet<Drained>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Lb {
@@ -102,7 +102,7 @@ impl Lb {
         running.spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { clients, workers, admin, app, census, stop: Some(stop), running, _files: files }
+        Self { clients, workers, admin, app, census, stop: Some(stop), running, files }
     }
 
     /// A worker that offers `busybox`.
@@ -114,9 +114,24 @@ impl Lb {
         Client::connect(self.clients).await
     }
 
+    /// A file of its own, such as `lb.toml`, its settings.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// An operator.
+    pub(crate) async fn operator(&self) -> Client {
+        Client::connect(self.admin).await
+    }
+
     /// Waits until the counts are so.
     pub(crate) async fn until(&mut self, what: impl FnMut(&Census) -> bool) -> Census {
         *self.census.wait_for(what).await.expect("a running load balancer")
+    }
+
+    /// The counts, to be waited on.
+    pub(crate) fn counts(&self) -> watch::Receiver<Census> {
+        self.census.clone()
     }
 
     pub(crate) fn census(&self) -> Census {
@@ -132,6 +147,11 @@ impl Lb {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
+    }
+
+    /// Waits for the end that somebody else asked for.
+    pub(crate) async fn ended_by_itself(mut self) -> Drained {
+        self.running.join_next().await.expect("it runs").expect("it does not panic")
     }
 
     /// Waits for the end.

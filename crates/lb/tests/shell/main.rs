@@ -5,6 +5,8 @@ mod client;
 mod lb;
 mod worker;
 
+mod access;
+mod admin;
 mod curl;
 mod drain;
 mod edge;

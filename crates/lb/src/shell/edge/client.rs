@@ -276,7 +276,7 @@ async fn turn_away(
     Ending::TurnedAway
 }
 
-fn http1_builder(app: &App) -> http1::Builder {
+pub(super) fn http1_builder(app: &App) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -286,7 +286,7 @@ fn http1_builder(app: &App) -> http1::Builder {
     builder
 }
 
-fn http2_builder(app: &App, tracked: Tracked) -> http2::Builder<Tracked> {
+pub(super) fn http2_builder(app: &App, tracked: Tracked) -> http2::Builder<Tracked> {
     let terms = app.edge.http2;
     let mut builder = http2::Builder::new(tracked);
     builder
