@@ -1,6 +1,6 @@
 //! Who is on the other end of a connection, as far as the load balancer knows and believes it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use ::core::net::{IpAddr, Ipv4Addr};
 
 use super::ids::ClientKey;
 

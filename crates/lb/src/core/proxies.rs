@@ -8,7 +8,7 @@
 //! Only one header is read, the one that is set: a proxy that appends to one of them passes the
 //! other on as its client wrote it.
 
-use std::net::{IpAddr, SocketAddr};
+use ::core::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 

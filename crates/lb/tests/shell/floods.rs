@@ -65,8 +65,8 @@ impl Process {
         let mut log = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let line = log.next_line().await.expect("a pipe").expect("a line");
         let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-        let clients = line["fields"]["clients"].as_str().expect("an address");
-        let clients = clients.parse().expect("an address");
+        let clients = line.pointer("/fields/clients").and_then(serde_json::Value::as_str);
+        let clients = clients.expect("a field").parse().expect("an address");
         Self { child, clients, _log: log, _files: files }
     }
 
