@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod cache;
 pub mod connections;
 mod file;
 pub mod http2;
@@ -55,6 +56,7 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) cache: crate::cache::Sizes,
     pub(crate) admin: AdminTerms,
     pub(crate) access_log: Destination,
     /// Where all of it came from.
@@ -260,7 +262,9 @@ impl Config {
             args: raw.canary.args.unwrap_or_else(|| vec!["true".to_owned()]),
             fresh: millis("canary.fresh_ms", raw.canary.fresh_ms, limits::CANARY_FRESH)?,
         };
+        let cache = raw.cache.check().map_err(|(key, problem)| value(key, &problem))?;
         Ok(Self {
+            cache,
             listen,
             listen_workers,
             listen_admin,

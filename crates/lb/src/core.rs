@@ -2,10 +2,13 @@
 
 pub mod broker;
 pub mod client;
+pub mod flights;
+pub mod form;
 pub mod frames;
 pub mod ids;
 pub mod moment;
 pub mod proxies;
+pub mod range;
 pub mod reading;
 pub mod resolve;
 pub mod seats;

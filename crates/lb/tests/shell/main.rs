@@ -7,9 +7,11 @@ mod worker;
 
 mod access;
 mod admin;
+mod cache;
 mod curl;
 mod drain;
 mod edge;
+mod flights;
 mod floods;
 mod health;
 mod jobs;
@@ -17,4 +19,5 @@ mod limits;
 mod link;
 mod loss;
 mod requests;
+mod results;
 mod tls;
