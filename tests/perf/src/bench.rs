@@ -14,7 +14,7 @@ use crate::machine::Cores;
 use crate::peers::{Backend, Haproxy, IMAGE, Lb, Nginx, Stage, Varnish};
 use crate::process::Process;
 use crate::report;
-use crate::rows::{hits, relay, slots};
+use crate::rows::{hits, idle, relay, slots};
 
 /// Command line.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub(crate) struct Settings {
     /// Length of a run in milliseconds
     #[arg(long, default_value_t = 1500)]
     run_ms: u64,
+    /// Idle TLS connections
+    #[arg(long, default_value_t = 10_000)]
+    idle: u32,
     /// Parked slots
     #[arg(long, default_value_t = 10_000)]
     parked: u32,
@@ -51,12 +54,13 @@ pub(crate) struct Bench {
     pub(crate) stage: Stage,
     pub(crate) rounds: u32,
     pub(crate) length: Length,
+    pub(crate) idle: u32,
     pub(crate) parked: u32,
     pub(crate) jobs: Jobs,
     pub(crate) result_bytes: usize,
     pub(crate) result: Known,
     pub(crate) lb: Lb,
-    _backend: Backend,
+    pub(crate) backend: Backend,
     pub(crate) nginx: Nginx,
     pub(crate) haproxy: Haproxy,
     pub(crate) varnish: Varnish,
@@ -97,7 +101,12 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let is_wanted =
         |name: &str| settings.only.is_empty() || settings.only.iter().any(|only| only == name);
     type Kind = (&'static str, fn(&Bench) -> anyhow::Result<Vec<crate::rows::Row>>);
-    let kinds: [Kind; 3] = [("hits", hits::rows), ("relay", relay::rows), ("slots", slots::rows)];
+    let kinds: [Kind; 4] = [
+        ("hits", hits::rows),
+        ("relay", relay::rows),
+        ("idle", idle::rows),
+        ("slots", slots::rows),
+    ];
     let mut rows = Vec::new();
     for (name, measure) in kinds {
         if is_wanted(name) {
@@ -138,17 +147,23 @@ impl Bench {
                 warm_up: Duration::from_millis(300),
                 measured: Duration::from_millis(settings.run_ms),
             },
+            idle: settings.idle,
             parked: settings.parked,
             jobs,
             result_bytes: RESULT_BYTES,
             result,
             lb,
-            _backend: backend,
+            backend,
             nginx,
             haproxy,
             varnish,
             _workers: workers,
         })
+    }
+
+    /// Has a job run that is then known.
+    pub(crate) fn prime(&self, lb: &Lb) -> anyhow::Result<Known> {
+        prime(lb, &self.jobs.known)
     }
 
     /// Says what comes next.
@@ -211,8 +226,7 @@ fn prime(lb: &Lb, job: &Path) -> anyhow::Result<Known> {
     let job = head.lines().find_map(|line| line.strip_prefix("pe-job: "));
     let job = job.with_context(|| format!("no job was run: {head}"))?.trim().to_owned();
     let url = format!("http://{}/api/v1/results/{job}", lb.clients);
-    let bytes = curl(&["-o", "/dev/null", "-w", "%{size_download}", &url])
-        .map_or(Ok(4096), |text| text.trim().parse())?;
+    let bytes = curl(&["-o", "/dev/null", "-w", "%{size_download}", &url])?.trim().parse()?;
     Ok(Known { job, bytes })
 }
 

@@ -14,6 +14,7 @@
 
 mod backend;
 mod bench;
+mod idlers;
 mod load;
 mod machine;
 mod peers;
@@ -48,6 +49,8 @@ enum Command {
         #[arg(long, default_value_t = 4096)]
         bytes: usize,
     },
+    /// TLS connections that make one request and then nothing
+    Idlers(idlers::Settings),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -60,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         match cli.command {
             Command::Workers(settings) => worker::run(settings).await,
             Command::Backend { address, bytes } => backend::run(address, bytes).await,
+            Command::Idlers(settings) => idlers::run(settings).await,
             Command::Run(_) => Ok(()),
         }
     })

@@ -1,6 +1,7 @@
 //! What is measured: a module for each kind of row of the table.
 
 pub(crate) mod hits;
+pub(crate) mod idle;
 pub(crate) mod relay;
 pub(crate) mod slots;
 

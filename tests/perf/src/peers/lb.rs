@@ -19,6 +19,8 @@ const DIGEST: &str = "sha256:111111111111111111111111111111111111111111111111111
 pub(crate) struct Lb {
     /// For clients.
     pub(crate) clients: SocketAddr,
+    /// For clients, over TLS.
+    pub(crate) tls: SocketAddr,
     workers: SocketAddr,
     pub(crate) process: Process,
 }
@@ -26,7 +28,8 @@ pub(crate) struct Lb {
 impl Lb {
     pub(crate) fn start(stage: &Stage) -> anyhow::Result<Self> {
         let dir = stage.dir_of("lb")?;
-        let (clients, workers, admin) = (free_address()?, free_address()?, free_address()?);
+        let (clients, tls) = (free_address()?, free_address()?);
+        let (workers, admin) = (free_address()?, free_address()?);
         let catalogue = dir.join("catalogue.json");
         let image = json!({
             "name": IMAGE, "tags": [], "title": "", "description": "",
@@ -40,13 +43,22 @@ impl Lb {
         });
         fs::write(&catalogue, json!({"version": 1, "images": [image]}).to_string())?;
         let config = format!(
-            "listen = \"{clients}\"
+            "listen = [\"{clients}\", \"tls:{tls}\"]
 listen_workers = \"{workers}\"
 listen_admin = \"{admin}\"
 catalogue = \"{}\"
-connections_max = 16000
+[connections]
+max = 16000
+per_client_max = 16000
+[times]
+idle_ms = 600000
+[tls]
+certificate = \"{}\"
+key = \"{}\"
 ",
-            catalogue.display()
+            catalogue.display(),
+            stage.certificate.display(),
+            stage.key.display(),
         );
         let path = dir.join("pe-lb.toml");
         fs::write(&path, config)?;
@@ -55,7 +67,7 @@ connections_max = 16000
         let program = stage.lb.to_string_lossy();
         let mut process = Process::start(stage.cores.server, &program, &args, &stage.dir)?;
         process.listens(clients)?;
-        Ok(Self { clients, workers, process })
+        Ok(Self { clients, tls, workers, process })
     }
 
     /// Starts workers, and returns when all their slots are parked.

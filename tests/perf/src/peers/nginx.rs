@@ -13,6 +13,8 @@ pub(crate) struct Nginx {
     pub(crate) h2c: SocketAddr,
     /// HTTP/1.1.
     pub(crate) http1: SocketAddr,
+    /// TLS, HTTP/2 by ALPN.
+    pub(crate) tls: SocketAddr,
     pub(crate) process: Process,
 }
 
@@ -56,6 +58,6 @@ http {{
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         let mut process = Process::start(stage.cores.server, "nginx", &args, &stage.dir)?;
         process.listens(tls)?;
-        Ok(Self { h2c, http1, process })
+        Ok(Self { h2c, http1, tls, process })
     }
 }

@@ -29,6 +29,15 @@ pub(crate) fn rows(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         bench.announce(what, &load);
         found.extend(rates(what, &contenders, &in_turns(bench, &contenders)?, Some(TARGET)));
     }
+    for load in many(Load::get(16, 16)) {
+        let what = "cached hit, TLS";
+        let contenders = [
+            contender("pe-lb", "https", lb.tls, &load, &lb.process),
+            contender("nginx", "https", nginx.tls, &load, &nginx.process),
+        ];
+        bench.announce(what, &load);
+        found.extend(rates(what, &contenders, &in_turns(bench, &contenders)?, Some(TARGET)));
+    }
     let load = Load::get(64, 1).http1();
     let what = "cached hit, HTTP/1.1";
     let contenders = [
