@@ -7,6 +7,7 @@
 //! [`gate`], [`client`], [`worker`].
 
 pub mod activation;
+pub mod descriptors;
 pub mod listener;
 
 pub mod gate;
