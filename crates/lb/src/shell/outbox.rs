@@ -4,7 +4,7 @@
 //! requests at a time would make a system call, and over TLS a record, for each of them, and these
 //! cost more than all else that is done for a small answer. So its stream is wrapped: what is
 //! written is held here, flushing does nothing, and when the connection's task has done all there
-//! was to do for now, [`Outbox::sending`] sends everything at once.
+//! was to do for now, [`Sending`] sends everything at once.
 //!
 //! It holds at most [`OUTBOX_BYTES`]; beyond that the connection waits, as it would for the socket.
 //! Nothing is held, and no memory used, while there is nothing to send. It ends with its stream:
@@ -47,15 +47,34 @@ pub fn gathered<S>(stream: S) -> (Held<S>, Outbox<S>) {
     (Held(Arc::clone(&inner)), Outbox(inner))
 }
 
-impl<S: AsyncWrite + Unpin> Outbox<S> {
-    /// Polls a connection and then sends what it wrote.
-    pub fn sending<F: Future>(
-        &self,
-        connection: Pin<&mut F>,
-        cx: &mut Context<'_>,
-    ) -> Poll<F::Output> {
-        let polled = connection.poll(cx);
-        let mut inner = lock(&self.0);
+/// A connection over [`Held`], with what sends what it writes.
+#[derive(Debug)]
+pub struct Sending<C, S> {
+    connection: Pin<Box<C>>,
+    outbox: Outbox<S>,
+}
+
+impl<S> Outbox<S> {
+    /// Sends for this connection.
+    pub fn of<C>(self, connection: C) -> Sending<C, S> {
+        Sending { connection: Box::pin(connection), outbox: self }
+    }
+}
+
+impl<C, S> Sending<C, S> {
+    /// The connection.
+    pub fn connection(&mut self) -> Pin<&mut C> {
+        self.connection.as_mut()
+    }
+}
+
+impl<C: Future, S: AsyncWrite + Unpin> Future for Sending<C, S> {
+    type Output = C::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        let Self { connection, outbox } = self.get_mut();
+        let polled = connection.as_mut().poll(cx);
+        let mut inner = lock(&outbox.0);
         if let Poll::Ready(Err(error)) = inner.poll_send(cx) {
             // The connection hears of it when it reads or writes again: now. Nothing is left to
             // be sent, so it is woken once.
@@ -187,19 +206,18 @@ mod tests {
     async fn what_is_written_in_one_turn_is_sent_together() {
         let (near, mut far) = duplex(2 * OUTBOX_BYTES);
         let (mut held, outbox) = gathered(near);
-        let mut turn = pin!(async {
+        let sending = outbox.of(async {
             for _ in 0..3 {
                 held.write_all(b"piece").await.unwrap();
                 held.flush().await.unwrap();
             }
             let mut byte = [0];
             // Nothing was sent yet: there is nothing to be read at the far end.
-            let read = |cx: &mut Context<'_>| pin!(far.read(&mut byte)).poll(cx).is_pending();
-            let mut read = read;
-            assert!(poll_fn(|cx| Poll::Ready(read(cx))).await);
+            let mut read = pin!(far.read(&mut byte));
+            assert!(poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx).is_pending())).await);
         });
-        poll_fn(|cx| outbox.sending(turn.as_mut(), cx)).await;
-        drop(outbox);
+        sending.await;
+        drop(held);
         let mut read = [0; 15];
         far.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"piecepiecepiece");
@@ -210,24 +228,22 @@ mod tests {
         let (near, mut far) = duplex(16);
         let (mut held, outbox) = gathered(near);
         let content = vec![7; 3 * OUTBOX_BYTES];
-        let mut write = pin!(async {
+        let mut sending = outbox.of(async {
             held.write_all(&content).await.unwrap();
             held.shutdown().await.unwrap();
         });
         // One turn takes what the outbox and the pipe hold, and no more.
-        let turn = poll_fn(|cx| Poll::Ready(outbox.sending(write.as_mut(), cx).is_pending()));
-        assert!(turn.await);
-        assert!(lock(&outbox.0).bytes.len() <= OUTBOX_BYTES);
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut sending).poll(cx).is_pending())).await);
+        assert!(lock(&sending.outbox.0).bytes.len() <= OUTBOX_BYTES);
         let mut read = Vec::new();
-        let sending = poll_fn(|cx| outbox.sending(write.as_mut(), cx));
         let reading = async {
             while read.len() < content.len() {
                 far.read_buf(&mut read).await.unwrap();
             }
         };
-        tokio::join!(sending, reading);
+        tokio::join!(&mut sending, reading);
         assert_eq!(read, content);
-        assert_eq!(lock(&outbox.0).bytes.capacity(), 0);
+        assert_eq!(lock(&sending.outbox.0).bytes.capacity(), 0);
     }
 
     #[tokio::test]
@@ -235,14 +251,13 @@ mod tests {
         let (near, far) = duplex(16);
         let (mut held, outbox) = gathered(near);
         drop(far);
-        let mut talk = pin!(async {
+        let sending = outbox.of(async {
             held.write_all(b"to nobody").await?;
             held.flush().await?;
             // The turn ends here; what was written cannot be sent.
             tokio::task::yield_now().await;
             held.write_all(b"more").await
         });
-        let ended = poll_fn(|cx| outbox.sending(talk.as_mut(), cx)).await;
-        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(sending.await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }

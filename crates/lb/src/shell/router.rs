@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::{self, Either};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -28,7 +28,8 @@ const READS: &str = "GET, HEAD, OPTIONS";
 const RUNS: &str = "POST, OPTIONS";
 
 /// How a request is answered: at once, or when what it takes was done.
-pub type Answering = Either<Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
+pub type Answering =
+    Either<future::Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
 
 type Answered = Result<Response<Outgoing>, Infallible>;
 
@@ -40,7 +41,9 @@ pub fn answer(
     request: Request<Incoming>,
 ) -> Answering {
     match at_once(&app, client, &request) {
-        Some(response) => Either::Left(ready(Ok(response.map(|body| body.with_pulse(pulse))))),
+        Some(response) => {
+            Either::Left(future::ready(Ok(response.map(|body| body.with_pulse(pulse)))))
+        }
         // On the heap: it is large, would be copied with the request's task several times, and
         // most requests do not need it.
         None => Either::Right(Box::pin(async move {
@@ -51,7 +54,7 @@ pub fn answer(
 
 /// The way of most requests: no span, and an id only for whom it is.
 fn at_once(app: &App, client: Client, request: &Request<Incoming>) -> Option<Response<Outgoing>> {
-    let mut response = results::at_once(app, request)?;
+    let mut response = results::at_once(app, &client, request)?;
     if let Some(id) = RequestIds::given(request.headers()) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
@@ -145,7 +148,10 @@ async fn dispatch(
     let result = match path {
         RUN_PATH => run::answer(app, client, request_id, request).await,
         IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
-        path if route == Route::Results => results::answer(app, method, path, headers).await,
+        path if route == Route::Results => match app.admit.arrive(&client, headers) {
+            Ok(_) => results::answer(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
         "/" => Ok(app.live.now().pages.index.respond(headers)),
         "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
         _ => Ok(health(app, path).await),

@@ -1,7 +1,6 @@
 //! A worker's connection: HTTP/2 with prior knowledge, or over TLS.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -79,7 +78,8 @@ pub async fn serve(
     });
     let builder = builder(tasks);
     let (stream, outbox) = gathered(transport);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = outbox.of(connection);
     let mut hello_due = pin!(sleep(HELLO_TIME));
     let mut is_looked_at = false;
     let mut is_ending = false;
@@ -87,7 +87,7 @@ pub async fn serve(
         tokio::select! {
             biased;
             // The connection itself: requests, answers, its end.
-            ended = poll_fn(|cx| outbox.sending(connection.as_mut(), cx)) => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     debug!(%error, "worker connection ended");
                 }
@@ -108,7 +108,7 @@ pub async fn serve(
                 if !link.is_introduced() {
                     break;
                 }
-                connection.as_mut().graceful_shutdown();
+                connection.connection().graceful_shutdown();
             }
         }
     }
