@@ -69,7 +69,8 @@ async fn hold(
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let stream = connector.connect(ServerName::try_from("localhost")?, stream).await?;
-    let (send, connection) = h2::client::handshake::<_, Bytes>(stream).await?;
+    let builder = h2::client::Builder::new();
+    let (send, connection) = builder.handshake::<_, Bytes>(stream).await?;
     let mut connection = pin!(connection);
     let ask = async {
         let mut send = send.ready().await?;
