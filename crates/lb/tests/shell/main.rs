@@ -8,6 +8,7 @@ mod worker;
 mod access;
 mod admin;
 mod curl;
+mod deploy;
 mod drain;
 mod health;
 mod jobs;
