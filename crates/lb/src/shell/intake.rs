@@ -20,6 +20,7 @@ use pe_proto::{Digest, JobSpec};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::access::Note;
 use super::app::App;
 use crate::core::form::{Form, JSON};
 use crate::core::resolve::Unresolved;
@@ -86,10 +87,15 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Intake, NotTaken> {
+pub async fn take(
+    app: &Arc<App>,
+    note: Option<&Note>,
+    form: Form,
+    body: &mut Incoming,
+) -> Result<Intake, NotTaken> {
     match form {
-        Form::Json => json::take(app, Upload::new(app, body, JSON_BYTES_MAX)?).await,
-        Form::Binary => binary::take(app, Upload::new(app, body, BINARY_BYTES_MAX)?).await,
+        Form::Json => json::take(app, Upload::new(app, note, body, JSON_BYTES_MAX)?).await,
+        Form::Binary => binary::take(app, Upload::new(app, note, body, BINARY_BYTES_MAX)?).await,
     }
 }
 
@@ -97,6 +103,7 @@ pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Int
 #[derive(Debug)]
 struct Upload<'a> {
     app: &'a App,
+    note: Option<&'a Note>,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
@@ -105,12 +112,17 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn new(app: &'a App, body: &'a mut Incoming, bytes_max: usize) -> Result<Self, NotTaken> {
+    fn new(
+        app: &'a App,
+        note: Option<&'a Note>,
+        body: &'a mut Incoming,
+        bytes_max: usize,
+    ) -> Result<Self, NotTaken> {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, body, bytes_max, bytes: 0, room: None, deadline })
+        Ok(Self { app, note, body, bytes_max, bytes: 0, room: None, deadline })
     }
 
     /// The next piece; `None` at the end.
@@ -128,6 +140,9 @@ impl<'a> Upload<'a> {
                 continue;
             };
             self.bytes += piece.len();
+            if let Some(note) = self.note {
+                note.received(piece.len());
+            }
             if self.bytes > self.bytes_max {
                 return Err(NotTaken::TooLarge(self.bytes_max));
             }

@@ -23,6 +23,7 @@ use pe_proto::outcome::Clock;
 use pe_proto::{Digest, Outcome};
 use tracing::{Span, debug, field, info};
 
+use super::access::{JobNote, Note};
 use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
@@ -51,20 +52,24 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Failure> {
     let (parts, mut body) = request.into_parts();
+    let note = parts.extensions.get::<Note>();
     let form = Form::of_request(&parts.headers);
     let taken = match form {
-        Some(form) => intake::take(app, form, &mut body).await.map(|intake| (form, intake)),
+        Some(form) => intake::take(app, note, form, &mut body).await.map(|intake| (form, intake)),
         None => Err(NotTaken::MediaType),
     };
     let (form, intake) = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
     let form = Form::of_answer(&parts.headers, form);
     let digest = intake.digest;
     Span::current().record("job", field::display(digest.hex()));
+    if let Some(note) = note {
+        note.digest(&digest.hex());
+    }
 
     let (policy, client) = (intake.cache, client_key(peer));
     if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
         debug!("job answered from the cache");
-        return Ok(compose::hit(&known));
+        return Ok(hit(note, &known));
     }
     let request_id = request_id.to_owned();
     let order = Arc::new(Order { request_id, spec: intake.spec, body: intake.body });
@@ -72,7 +77,7 @@ pub async fn answer(
     // A flight that ended between the look-up and the boarding left its result there.
     if policy == CachePolicy::Use && app.cache.has(digest) {
         if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
-            return Ok(compose::hit(&known));
+            return Ok(hit(note, &known));
         }
     }
     let wanted = match form {
@@ -81,6 +86,9 @@ pub async fn answer(
     };
     let landing = seat.landing(wanted).await?;
     let head = landing.head(seat.status);
+    if let Some(note) = note {
+        note.job(JobNote::of(&head));
+    }
     info!(
         outcome = head.outcome.kind(),
         total_us = head.phases.total_us,
@@ -92,6 +100,13 @@ pub async fn answer(
         Form::Json => compose::json(app, &head, &landing).await,
         Form::Binary => compose::binary(&head, landing, seat),
     }
+}
+
+fn hit(note: Option<&Note>, known: &Representation) -> Response<Outgoing> {
+    if let Some(note) = note {
+        note.job(JobNote::hit());
+    }
+    compose::hit(known)
 }
 
 /// The job's result, if it is known and wanted.

@@ -59,3 +59,26 @@ async fn a_client_that_leaves_has_its_line_too() {
     let [left] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!((&left["status"], &left["whole"]), (&Value::Null, &false.into()));
 }
+
+#[tokio::test]
+async fn a_job_says_how_it_was_answered_and_by_whom() {
+    let logged = Logged::start().await;
+    let worker = logged.lb.worker("attic").await;
+    let client = logged.lb.client().await;
+    let job = r#"{"image":"busybox"}"#;
+    let (answer, ()) = tokio::join!(client.run_json(job), worker.serve_one());
+    let digest = answer.json()["job"].clone();
+    assert_eq!(client.run_json(job).await.json()["cache"], "hit");
+    let path = format!("/api/v1/results/{}", digest.as_str().expect("text"));
+    assert_eq!(client.get(&path).await.status, 200);
+    drop(client);
+    let lines = logged.lines().await;
+    let [ran, hit, read] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(
+        (&ran["job"], &ran["cache"], &ran["outcome"]),
+        (&digest, &"miss".into(), &"exited".into())
+    );
+    assert_eq!((&ran["worker"], &ran["bytes_in"]), (&"attic".into(), &job.len().into()));
+    assert_eq!((&hit["job"], &hit["cache"]), (&digest, &"hit".into()));
+    assert_eq!((&hit["worker"], &read["cache"]), (&Value::Null, &"hit".into()));
+}

@@ -153,8 +153,10 @@ pub struct Flight {
     pub job: String,
     /// Of the request that began it.
     pub request_id: String,
-    /// Requests that wait for it.
+    /// Requests that wait for it, or still read its result.
     pub clients: u64,
+    /// Whether it still runs.
+    pub is_open: bool,
     /// How long ago it began.
     pub age_ms: u64,
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use pe_proto::admin::{self, Done};
+use pe_proto::Digest;
+use pe_proto::admin::{self, Done, Purge};
 use pe_proto::api::ProblemKind;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -36,6 +37,19 @@ pub(super) async fn answer(
             let Nothing {} = parse(&body)?;
             let reloaded = reload::reload(Arc::clone(app)).await;
             json(&reloaded.map_err(|reason| Failure::new(ProblemKind::BadRequest, reason))?)
+        }
+        admin::PURGE => {
+            let Purge { job } = parse(&body)?;
+            let digest: Digest = job.parse().map_err(|_| {
+                let detail = "expected a job's digest: 64 lower-case hexadecimal digits";
+                Failure::new(ProblemKind::BadRequest, detail).at("/job")
+            })?;
+            let forgotten = app.cache.purge(digest).await;
+            info!(job = digest.hex(), forgotten, "result purged");
+            json(&match forgotten {
+                0 => done(0, "no result of this job was known"),
+                _ => done(forgotten, "forgotten; who asks again runs it anew"),
+            })
         }
         _ => {
             let Nothing {} = parse(&body)?;
