@@ -9,6 +9,7 @@ use clap::Parser as _;
 use pe_lb::cli::Cli;
 use pe_lb::config::Config;
 use pe_lb::server::{Drained, Server};
+use pe_lb::shell::edge::activation::Activated;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -84,10 +85,10 @@ fn run(config: Config) -> anyhow::Result<()> {
         // Asked for first: a signal from here on is a drain, never a sudden end.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::bind(config).await?;
-        let (clients, workers) = server.addresses()?;
-        let admin = server.admin_address()?;
-        info!(%clients, %workers, %admin, "listening");
+        let activated = Activated::from_env().context("sockets that were passed")?;
+        let server = Server::bind_with(config, activated)?;
+        let [clients, workers, admin] = server.listening();
+        info!(clients, workers, admin, "listening");
         let stop = async {
             tokio::select! {
                 biased;

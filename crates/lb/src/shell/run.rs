@@ -13,7 +13,6 @@ mod landing;
 mod receive;
 pub mod replay;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response};
@@ -28,8 +27,8 @@ use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
 use crate::cache::representation::Representation;
+use crate::core::client::Client;
 use crate::core::form::{Encoding, Form};
-use crate::core::ids::ClientKey;
 use crate::driver::Order;
 use crate::respond::Failure;
 use flight::{Wanted, board};
@@ -47,7 +46,7 @@ pub use landing::Landing;
 /// A dropped future gives its seat up.
 pub async fn answer(
     app: &Arc<App>,
-    peer: IpAddr,
+    client: Client,
     request_id: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Failure> {
@@ -66,7 +65,7 @@ pub async fn answer(
         note.digest(&digest.hex());
     }
 
-    let (policy, client) = (intake.cache, client_key(peer));
+    let (policy, client) = (intake.cache, client.key);
     if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
         debug!("job answered from the cache");
         return Ok(hit(note, &known));
@@ -130,17 +129,4 @@ fn is_proof(outcome: &Outcome) -> bool {
         Outcome::TimedOut { clock } => *clock == Clock::Guest,
         Outcome::Refused { .. } | Outcome::Lost { .. } => false,
     }
-}
-
-/// Whom a request is counted for: an IPv4 address, or an IPv6 network of 64 bits, of which one
-/// client has as many addresses as it likes.
-fn client_key(peer: IpAddr) -> ClientKey {
-    let mut key = match peer.to_canonical() {
-        IpAddr::V4(v4) => return ClientKey(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => v6.octets(),
-    };
-    for byte in key.iter_mut().skip(8) {
-        *byte = 0;
-    }
-    ClientKey(key)
 }
