@@ -2,7 +2,9 @@
 //! that is not installed is looked for below `build/tools` (`vm-assets/tools.sh`); if it is not there
 //! either, its test is skipped, and says so.
 
+mod front;
 mod judges;
+mod samples;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
