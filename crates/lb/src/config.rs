@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod admission;
 mod cache;
 pub mod connections;
 mod file;
@@ -21,6 +22,7 @@ use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
 
+use crate::core::admission::Policy;
 use crate::core::broker::Terms;
 use crate::core::proxies::Proxies;
 use crate::core::resolve::Grants;
@@ -56,6 +58,7 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) admission: Policy,
     pub(crate) cache: crate::cache::Sizes,
     pub(crate) admin: AdminTerms,
     pub(crate) access_log: Destination,
@@ -284,6 +287,7 @@ impl Config {
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
+            admission: raw.admission.check(&origin)?,
             admin,
             access_log: raw.access_log.check(),
             source,

@@ -1,5 +1,6 @@
 //! The pure core: decisions without tokio, I/O or a clock. Whoever calls says what time it is.
 
+pub mod admission;
 pub mod broker;
 pub mod client;
 pub mod flights;

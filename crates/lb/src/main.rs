@@ -10,6 +10,7 @@ use pe_lb::cli::Cli;
 use pe_lb::config::Config;
 use pe_lb::server::{Drained, Server};
 use pe_lb::shell::edge::activation::Activated;
+use pe_lb::shell::edge::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -80,6 +81,7 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Asked for first: a signal from here on is a drain, never a sudden end.

@@ -14,8 +14,16 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 7] =
-    ["catalogue", "wall_ms_default", "wall_ms_max", "admin", "access_log", "tls", "workers_tls"];
+const LIVE: [&str; 8] = [
+    "catalogue",
+    "wall_ms_default",
+    "wall_ms_max",
+    "admin",
+    "access_log",
+    "admission",
+    "tls",
+    "workers_tls",
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -72,6 +80,7 @@ fn is_live(key: &str) -> bool {
 /// Lets new settings hold, each part its own.
 fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.live.replace(config)?;
+    app.admit.reload(config);
     app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     Ok(())

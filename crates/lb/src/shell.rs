@@ -1,6 +1,7 @@
 //! Sockets: what speaks HTTP with clients and workers. Reading order: [`edge`], [`router`],
 //! [`run`], [`link`].
 
+pub mod admit;
 pub mod app;
 pub mod edge;
 

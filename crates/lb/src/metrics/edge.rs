@@ -12,6 +12,7 @@ use crate::shell::edge::tls::Shaken;
 pub struct Edge {
     connections: IntGaugeVec,
     ended: IntCounterVec,
+    rested: IntCounter,
     received: IntCounter,
     sent: IntCounter,
     handshakes: IntCounterVec,
@@ -100,6 +101,10 @@ impl Edge {
                 "Client connections that ended, by how.",
                 &["how"],
             )?,
+            rested: build.counter(
+                "connections_rested",
+                "Idle HTTP/1 connections whose buffers were given back.",
+            )?,
             received: build.counter("received_bytes", "Bytes from clients, inside of TLS.")?,
             sent: build.counter("sent_bytes", "Bytes to clients, inside of TLS.")?,
             handshakes: build.counters(
@@ -121,6 +126,11 @@ impl Edge {
     /// A connection ended.
     pub fn ended(&self, how: Ending) {
         self.ended.with_label_values(&[how.as_str()]).inc();
+    }
+
+    /// A connection keeps nothing but its socket until it is used again.
+    pub fn rested(&self) {
+        self.rested.inc();
     }
 
     /// Bytes moved.

@@ -1,4 +1,4 @@
-//! The edge: listeners and connections.
+//! The edge: listeners and connections (`protocol.md 8.8`).
 //!
 //! A listener accepts; a connection is a task that begins with what is spoken before HTTP (the
 //! PROXY protocol, TLS), and ends when its peer is gone, when it is idle, does not read or floods,
@@ -7,6 +7,7 @@
 //! [`gate`], [`client`], [`worker`].
 
 pub mod activation;
+pub mod descriptors;
 pub mod listener;
 
 pub mod gate;

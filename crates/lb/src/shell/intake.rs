@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::access::Note;
 use super::app::App;
+use crate::core::admission::Caller;
 use crate::core::form::{Form, JSON};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
@@ -89,13 +90,19 @@ pub enum NotTaken {
 /// The first thing that is wrong with it.
 pub async fn take(
     app: &Arc<App>,
+    caller: &Caller,
     note: Option<&Note>,
     form: Form,
     body: &mut Incoming,
 ) -> Result<Intake, NotTaken> {
+    let bytes_max = match form {
+        Form::Json => JSON_BYTES_MAX,
+        Form::Binary => BINARY_BYTES_MAX,
+    };
+    let upload = Upload::new(app, caller, note, body, bytes_max)?;
     match form {
-        Form::Json => json::take(app, Upload::new(app, note, body, JSON_BYTES_MAX)?).await,
-        Form::Binary => binary::take(app, Upload::new(app, note, body, BINARY_BYTES_MAX)?).await,
+        Form::Json => json::take(app, upload).await,
+        Form::Binary => binary::take(app, upload).await,
     }
 }
 
@@ -103,6 +110,7 @@ pub async fn take(
 #[derive(Debug)]
 struct Upload<'a> {
     app: &'a App,
+    caller: &'a Caller,
     note: Option<&'a Note>,
     body: &'a mut Incoming,
     bytes_max: usize,
@@ -114,6 +122,7 @@ struct Upload<'a> {
 impl<'a> Upload<'a> {
     fn new(
         app: &'a App,
+        caller: &'a Caller,
         note: Option<&'a Note>,
         body: &'a mut Incoming,
         bytes_max: usize,
@@ -122,7 +131,12 @@ impl<'a> Upload<'a> {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, note, body, bytes_max, bytes: 0, room: None, deadline })
+        Ok(Self { app, caller, note, body, bytes_max, bytes: 0, room: None, deadline })
+    }
+
+    /// The most wall clock that its caller may ask for, if that is less than all may.
+    fn wall_ms_max(&self) -> Option<u64> {
+        self.caller.class.wall_ms_max
     }
 
     /// The next piece; `None` at the end.

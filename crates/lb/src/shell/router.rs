@@ -33,7 +33,7 @@ pub async fn answer(
     mut request: Request<Incoming>,
 ) -> Response<Outgoing> {
     // The way of most requests: no span, and an id only for whom it is.
-    if let Some(mut response) = results::at_once(&app, &request) {
+    if let Some(mut response) = results::at_once(&app, &client, &request) {
         if let Some(id) = RequestIds::given(request.headers()) {
             response.headers_mut().insert(REQUEST_ID, id.clone());
         }
@@ -122,7 +122,10 @@ async fn dispatch(
     let result = match path {
         RUN_PATH => run::answer(app, client, request_id, request).await,
         IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
-        path if route == Route::Results => results::answer(app, method, path, headers).await,
+        path if route == Route::Results => match app.admit.arrive(&client, headers) {
+            Ok(_) => results::answer(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
         "/" => Ok(app.live.now().pages.index.respond(headers)),
         "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
         _ => Ok(health(app, path).await),

@@ -8,7 +8,7 @@
 //! be over for us long before it is for the client. The task of the connection looks at all this
 //! now and then and ends what has stalled: a timer in the body itself would not be polled.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ struct Inner {
     quiet: AtomicU64,
     /// Bytes of answers that were given to HTTP and are not written.
     held: AtomicUsize,
+    begun: AtomicU64,
     read: AtomicU64,
     written: AtomicU64,
+    is_blocked: AtomicBool,
     wish: AtomicU8,
     called: Notify,
     flood: AtomicU8,
@@ -70,6 +72,8 @@ impl Vitals {
             open: Mutex::default(),
             quiet: AtomicU64::new(0),
             held: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            is_blocked: AtomicBool::new(false),
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             wish: AtomicU8::new(0),
@@ -85,6 +89,7 @@ impl Vitals {
         let mark = Arc::new(AtomicU64::new(WAITING));
         let mut open = self.open();
         open.push(Arc::clone(&mark));
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.quiet.store(BUSY, Ordering::Relaxed);
         drop(open);
         Pulse { vitals: self.clone(), mark }
@@ -108,6 +113,22 @@ impl Vitals {
     pub fn is_owed(&self) -> bool {
         self.0.held.load(Ordering::Relaxed) > 0
             || self.open().iter().any(|mark| mark.load(Ordering::Relaxed) != WAITING)
+    }
+
+    /// How many requests there were.
+    pub fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing happened for a while and everything is written.
+    pub fn is_at_rest(&self, wait: Duration) -> bool {
+        !self.0.is_blocked.load(Ordering::Relaxed)
+            && self.quiet_since().is_some_and(|quiet| self.now().since(quiet) >= wait)
+    }
+
+    /// Whether the socket took what was last written to it.
+    pub fn blocked(&self, is_blocked: bool) {
+        self.0.is_blocked.store(is_blocked, Ordering::Relaxed);
     }
 
     /// Bytes read and written so far.

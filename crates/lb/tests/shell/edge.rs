@@ -6,7 +6,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::client::JSON;
+use crate::client::{Client, JSON};
 use crate::lb::Lb;
 
 /// A connection that stays open, and whatever is said on it.
@@ -188,4 +188,25 @@ async fn case_33_a_chunked_body_over_its_cap_is_cut_off_over_http1() {
     let mut status = [0; 12];
     read.read_exact(&mut status).await.expect("an answer while it is being sent");
     assert_eq!(&status, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn an_idle_connection_gives_its_buffers_back_and_goes_on_when_it_is_used_again() {
+    let lb = Lb::with("[times]\nstall_ms = 20\n").await;
+    let operator = Client::connect(lb.admin).await;
+    let mut idle = Raw::dial(lb.clients, b"").await;
+    for rests in 1..=3 {
+        assert!(idle.ask().await.starts_with("HTTP/1.1 200"));
+        let line = format!("pe_lb_connections_rested_total {rests}\n");
+        loop {
+            let metrics = operator.get("/metrics").await.body;
+            if String::from_utf8_lossy(&metrics).contains(&line) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    // A head that comes in pieces is one head.
+    idle.0.write_all(b"GET /healthz HTTP/1.1\r\nx: ").await.expect("a socket");
+    assert!(idle.ask().await.starts_with("HTTP/1.1 200"));
 }

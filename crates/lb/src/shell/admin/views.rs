@@ -1,9 +1,10 @@
 //! What operators see (`protocol.md 9.1`).
 
 use http::Response;
-use pe_proto::admin::{Counts, Flight, Flights, Status};
+use pe_proto::admin::{Ban, Bans, Counts, Flight, Flights, Status};
 use pe_proto::api::ProblemKind;
 
+use crate::core::admission::bans::BanRow;
 use crate::limits::ADMIN_ROWS_MAX;
 use crate::respond::Failure;
 use crate::shell::app::App;
@@ -43,6 +44,16 @@ pub(super) fn flights(app: &App) -> Flights {
         age_ms: millis(row.age),
     };
     Flights { flights: rows.into_iter().take(ADMIN_ROWS_MAX).map(flight).collect(), more }
+}
+
+/// `GET /admin/v1/bans`.
+pub(super) fn bans(app: &App) -> Bans {
+    let ban = |row: BanRow| Ban {
+        client: row.target,
+        left_ms: millis(row.left),
+        reason: row.reason,
+    };
+    Bans { bans: app.admit.bans().into_iter().map(ban).collect() }
 }
 
 /// `GET /metrics`.

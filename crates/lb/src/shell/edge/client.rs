@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncRead;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -101,16 +103,9 @@ async fn connection(
         }
         _ => (Transport::Clear(stream), None),
     };
-    let (is_h2, first) = tokio::select! {
-        biased;
-        // Nothing was asked yet.
-        _ = vitals.called(Wish::Stay) => return Ending::Asked,
-        () = app.drain.cancelled() => return Ending::Drained,
-        heard = timeout(app.patience.head, listen(&mut transport)) => match heard {
-            Ok(Ok((said_h2, first))) => (agreed.unwrap_or(said_h2), first),
-            Ok(Err(_)) => return Ending::Closed,
-            Err(_) => return Ending::Silent,
-        },
+    let (is_h2, first) = match hear(app, &vitals, &mut transport, app.patience.head).await {
+        Ok((said_h2, first)) => (agreed.unwrap_or(said_h2), first),
+        Err(ending) => return ending,
     };
     let frames = is_h2.then_some(edge.http2.frames);
     let io = Metered::new(Prefixed::new(first, transport), vitals.clone(), frames);
@@ -127,10 +122,66 @@ async fn connection(
     });
     if is_h2 {
         let connection = http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
-        watch(app, &vitals, Box::pin(connection)).await
+        match watch(app, &vitals, Box::pin(connection), false).await {
+            Watched::Ended(ending) => ending,
+            // It cannot be taken apart, and was not asked to be.
+            Watched::AtRest(_) => Ending::Closed,
+        }
     } else {
+        serve_http1(app, &vitals, io, service).await
+    }
+}
+
+/// Waits for something to be said; nothing was asked yet, so whoever wants the connection to end
+/// gets it.
+async fn hear(
+    app: &App,
+    vitals: &Vitals,
+    transport: &mut (impl AsyncRead + Unpin),
+    patience: Duration,
+) -> Result<(bool, Bytes), Ending> {
+    tokio::select! {
+        biased;
+        // Its seat is needed.
+        _ = vitals.called(Wish::Stay) => Err(Ending::Asked),
+        // The drain.
+        () = app.drain.cancelled() => Err(Ending::Drained),
+        // The client.
+        heard = timeout(patience, listen(transport)) => match heard {
+            Ok(Ok(heard)) => Ok(heard),
+            Ok(Err(_)) => Err(Ending::Closed),
+            Err(_) if vitals.begun() > 0 => Err(Ending::Idle),
+            Err(_) => Err(Ending::Silent),
+        },
+    }
+}
+
+/// HTTP/1.1. Between requests that are far apart, nothing is held of the connection but its socket
+/// and its TLS: what hyper holds to speak (buffers of 16 KiB and more) is made anew.
+async fn serve_http1<S>(app: &App, vitals: &Vitals, mut io: Metered, mut service: S) -> Ending
+where
+    S: HttpService<Incoming, ResBody = Outgoing>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    loop {
         let connection = http1_builder(app).serve_connection(TokioIo::new(io), service);
-        watch(app, &vitals, Box::pin(connection)).await
+        let parts = match watch(app, vitals, Box::pin(connection), true).await {
+            Watched::Ended(ending) => return ending,
+            Watched::AtRest(connection) => Pin::into_inner(connection).into_parts(),
+        };
+        (io, service) = (parts.io.into_inner(), parts.service);
+        app.metrics.edge.rested();
+        // A head that has begun is read on, and its clock begins anew only this once: there is no
+        // rest before there was a request.
+        let first = if parts.read_buf.is_empty() {
+            match hear(app, vitals, io.below(), app.patience.idle).await {
+                Ok((_, first)) => first,
+                Err(ending) => return ending,
+            }
+        } else {
+            parts.read_buf
+        };
+        io.below().unread(first);
     }
 }
 
@@ -173,19 +224,33 @@ where
     }
 }
 
-/// Lets a connection speak until it ends or must end.
-async fn watch<C: Speaking>(app: &App, vitals: &Vitals, mut connection: Pin<Box<C>>) -> Ending {
+/// What became of a connection.
+enum Watched<C> {
+    /// It is over.
+    Ended(Ending),
+    /// It had requests, and has had none for a while.
+    AtRest(Pin<Box<C>>),
+}
+
+/// Lets a connection speak until it ends or must end, or rests if it may.
+async fn watch<C: Speaking>(
+    app: &App,
+    vitals: &Vitals,
+    mut connection: Pin<Box<C>>,
+    may_rest: bool,
+) -> Watched<C> {
+    let begun = vitals.begun();
+    let mut known = Wish::Stay;
     let patience = app.patience;
     let terms = reading::Terms { stretch: patience.stall, rate_min: app.edge.read_rate_min };
     let mut reading = Reading::default();
     let mut looks = interval(patience.look);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut counted = (0, 0);
+    let mut counted = vitals.moved();
     // Why it was asked to end, and by when it must have.
     let mut asked: Option<(Ending, Option<Instant>)> = None;
     let ending = loop {
         let due = asked.and_then(|(_, due)| due);
-        let wish = vitals.wish();
         tokio::select! {
             biased;
             // The connection itself: requests, answers, its end.
@@ -204,14 +269,17 @@ async fn watch<C: Speaking>(app: &App, vitals: &Vitals, mut connection: Pin<Box<
                 connection.as_mut().finish();
             }
             // Its seat is needed.
-            wish = vitals.called(wish) => match wish {
-                Wish::Stay => {}
-                Wish::Leave => {
-                    asked = Some((Ending::Asked, Some(Instant::now() + LEAVING_TIME)));
-                    connection.as_mut().finish();
+            wish = vitals.called(known) => {
+                known = wish;
+                match wish {
+                    Wish::Stay => {}
+                    Wish::Leave => {
+                        asked = Some((Ending::Asked, Some(Instant::now() + LEAVING_TIME)));
+                        connection.as_mut().finish();
+                    }
+                    Wish::Out => break Ending::Asked,
                 }
-                Wish::Out => break Ending::Asked,
-            },
+            }
             // It was asked, and does not go.
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 break Ending::Asked;
@@ -219,6 +287,11 @@ async fn watch<C: Speaking>(app: &App, vitals: &Vitals, mut connection: Pin<Box<
             // Signs of life.
             _ = looks.tick() => {
                 count(app, vitals, &mut counted);
+                let is_at_rest = may_rest && asked.is_none() && vitals.begun() > begun;
+                if is_at_rest && vitals.is_at_rest(patience.look) {
+                    count(app, vitals, &mut counted);
+                    return Watched::AtRest(connection);
+                }
                 match vitals.check(patience.idle, patience.stall) {
                     Verdict::Fine => {}
                     Verdict::Idle if asked.is_some() => break Ending::Idle,
@@ -236,7 +309,7 @@ async fn watch<C: Speaking>(app: &App, vitals: &Vitals, mut connection: Pin<Box<
         }
     };
     count(app, vitals, &mut counted);
-    ending
+    Watched::Ended(ending)
 }
 
 /// Counts what moved since the last time.

@@ -26,6 +26,11 @@ impl<S> Prefixed<S> {
     pub fn new(prefix: Bytes, stream: S) -> Self {
         Self { prefix, stream }
     }
+
+    /// Gives back what was read last.
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.prefix = bytes;
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
@@ -153,7 +158,7 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 ///
 /// # Errors
 /// The connection ended.
-pub async fn listen(transport: &mut Transport) -> io::Result<(bool, Bytes)> {
+pub async fn listen(transport: &mut (impl AsyncRead + Unpin)) -> io::Result<(bool, Bytes)> {
     let mut first = [0; PREFACE.len()];
     let mut have = 0;
     loop {
@@ -183,6 +188,11 @@ impl Metered {
     pub fn new(stream: Prefixed<Transport>, vitals: Vitals, frames: Option<Terms>) -> Self {
         let frames = frames.map(|terms| Box::new(Frames::new(terms, vitals.now())));
         Self { stream, vitals, frames }
+    }
+
+    /// The stream below, for reading what is not counted yet.
+    pub fn below(&mut self) -> &mut Prefixed<Transport> {
+        &mut self.stream
     }
 }
 
@@ -222,7 +232,9 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let bytes = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.vitals.blocked(polled.is_pending());
+        let bytes = ready!(polled)?;
         self.wrote(bytes);
         Poll::Ready(Ok(bytes))
     }
@@ -232,7 +244,9 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let bytes = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.vitals.blocked(polled.is_pending());
+        let bytes = ready!(polled)?;
         self.wrote(bytes);
         Poll::Ready(Ok(bytes))
     }
@@ -242,7 +256,9 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.vitals.blocked(polled.is_pending());
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
