@@ -205,11 +205,17 @@ async fn a_client_is_banned_for_a_while_and_forgiven() {
     assert_eq!(change(&operator, "/admin/v1/ban", ban).await.json()["changed"], 1);
     assert_eq!(client.run_json(r#"{"image":"busybox"}"#).await.problem(), "forbidden");
     let bans = operator.get("/admin/v1/bans").await.json();
-    assert_eq!((&bans["bans"][0]["client"], &bans["bans"][0]["reason"]), (&"127.0.0.0/8".into(), &"tests".into()));
+    assert_eq!(
+        (&bans["bans"][0]["client"], &bans["bans"][0]["reason"]),
+        (&"127.0.0.0/8".into(), &"tests".into())
+    );
     let unban = r#"{"client":"127.0.0.0/8"}"#;
     assert_eq!(change(&operator, "/admin/v1/unban", unban).await.json()["changed"], 1);
     assert_eq!(change(&operator, "/admin/v1/unban", unban).await.json()["changed"], 0);
     assert_eq!(client.run_json(r#"{"image":"nope"}"#).await.problem(), "unknown-image");
     let bad = change(&operator, "/admin/v1/ban", r#"{"client":"?","seconds":600}"#).await;
-    assert_eq!((bad.problem().as_str(), &bad.json()["pointer"]), ("bad-request", &"/client".into()));
+    assert_eq!(
+        (bad.problem().as_str(), &bad.json()["pointer"]),
+        ("bad-request", &"/client".into())
+    );
 }

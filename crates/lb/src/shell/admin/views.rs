@@ -48,11 +48,8 @@ pub(super) fn flights(app: &App) -> Flights {
 
 /// `GET /admin/v1/bans`.
 pub(super) fn bans(app: &App) -> Bans {
-    let ban = |row: BanRow| Ban {
-        client: row.target,
-        left_ms: millis(row.left),
-        reason: row.reason,
-    };
+    let ban =
+        |row: BanRow| Ban { client: row.target, left_ms: millis(row.left), reason: row.reason };
     Bans { bans: app.admit.bans().into_iter().map(ban).collect() }
 }
 
