@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::access_log::AccessLogSection;
 use super::admin::AdminSection;
+use super::cache;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +23,7 @@ pub(super) struct File {
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
+    pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,
 }

@@ -7,11 +7,14 @@ mod worker;
 
 mod access;
 mod admin;
+mod cache;
 mod curl;
 mod drain;
+mod flights;
 mod health;
 mod jobs;
 mod limits;
 mod link;
 mod loss;
 mod requests;
+mod results;
