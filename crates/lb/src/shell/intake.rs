@@ -21,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use crate::core::admission::Caller;
 use crate::core::form::{Form, JSON};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
@@ -86,10 +87,20 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Intake, NotTaken> {
+pub async fn take(
+    app: &Arc<App>,
+    caller: &Caller,
+    form: Form,
+    body: &mut Incoming,
+) -> Result<Intake, NotTaken> {
+    let bytes_max = match form {
+        Form::Json => JSON_BYTES_MAX,
+        Form::Binary => BINARY_BYTES_MAX,
+    };
+    let upload = Upload::new(app, caller, body, bytes_max)?;
     match form {
-        Form::Json => json::take(app, Upload::new(app, body, JSON_BYTES_MAX)?).await,
-        Form::Binary => binary::take(app, Upload::new(app, body, BINARY_BYTES_MAX)?).await,
+        Form::Json => json::take(app, upload).await,
+        Form::Binary => binary::take(app, upload).await,
     }
 }
 
@@ -97,6 +108,7 @@ pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Int
 #[derive(Debug)]
 struct Upload<'a> {
     app: &'a App,
+    caller: &'a Caller,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
@@ -105,12 +117,22 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn new(app: &'a App, body: &'a mut Incoming, bytes_max: usize) -> Result<Self, NotTaken> {
+    fn new(
+        app: &'a App,
+        caller: &'a Caller,
+        body: &'a mut Incoming,
+        bytes_max: usize,
+    ) -> Result<Self, NotTaken> {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, body, bytes_max, bytes: 0, room: None, deadline })
+        Ok(Self { app, caller, body, bytes_max, bytes: 0, room: None, deadline })
+    }
+
+    /// The most wall clock that its caller may ask for, if that is less than all may.
+    fn wall_ms_max(&self) -> Option<u64> {
+        self.caller.class.wall_ms_max
     }
 
     /// The next piece; `None` at the end.
