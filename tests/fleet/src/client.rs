@@ -93,16 +93,18 @@ impl Client {
     }
 }
 
-/// A job whose arguments are a script: words with a space between.
+/// A job whose arguments are a script: words with a space between. It is run anew each time.
 pub fn job(script: &str) -> Value {
-    let mut job = shared_job(script);
-    job["cache"] = json!("off");
-    job
+    json!({"image": "busybox", "args": words(script), "cache": "off"})
 }
 
 /// The same, which may share the run of an equal job or its result.
 pub fn shared_job(script: &str) -> Value {
-    json!({"image": "busybox", "args": script.split(' ').collect::<Vec<_>>()})
+    json!({"image": "busybox", "args": words(script)})
+}
+
+fn words(script: &str) -> Vec<&str> {
+    script.split(' ').collect()
 }
 
 impl Sent {
