@@ -10,7 +10,7 @@ mod reply;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -26,7 +26,7 @@ use crate::limits;
 use crate::progress::{LiveLine, Progress};
 use crate::server::Server;
 use crate::units::show_duration;
-use crate::words;
+use crate::words::{self, Wait};
 
 use body::Upload;
 pub use reply::Reply;
@@ -70,12 +70,12 @@ pub enum ClientError {
         waited: Duration,
     },
     /// The server says no, and why.
-    #[error("{}", words::problem(.problem, .retry_after.as_deref()))]
+    #[error("{}", words::problem(.problem, .wait))]
     Problem {
         /// What it says.
         problem: Box<Problem>,
-        /// Seconds, as in the header.
-        retry_after: Option<String>,
+        /// What it says about waiting.
+        wait: Box<Wait>,
     },
     /// An answer that no Program Explorer server gives.
     #[error(
@@ -127,6 +127,7 @@ impl Patience {
 pub struct Client {
     server: Server,
     patience: Patience,
+    key: Option<HeaderValue>,
 }
 
 /// A connection and the task that moves its bytes. Dropping it closes the connection.
@@ -138,7 +139,13 @@ struct Connection {
 impl Client {
     /// A client of a server.
     pub fn new(server: Server, patience: Patience) -> Self {
-        Self { server, patience }
+        Self { server, patience, key: None }
+    }
+
+    /// Shows an API key with jobs.
+    #[must_use]
+    pub fn with_key(self, key: Option<HeaderValue>) -> Self {
+        Self { key, ..self }
     }
 
     /// `GET`, with a bounded answer of any status.
@@ -241,7 +248,7 @@ impl Client {
         match problem {
             Some(problem) => ClientError::Problem {
                 problem: Box::new(problem),
-                retry_after: reply.retry_after.clone(),
+                wait: Box::new(reply.wait.clone()),
             },
             None => ClientError::NotOurs {
                 server: self.server.clone(),
@@ -284,6 +291,9 @@ impl Client {
         if is_upload {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(BINARY));
             headers.insert(ACCEPT, HeaderValue::from_static(BINARY));
+            if let Some(key) = &self.key {
+                headers.insert(AUTHORIZATION, key.clone());
+            }
         }
         request
     }

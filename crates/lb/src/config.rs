@@ -8,6 +8,7 @@ mod admin;
 mod admission;
 mod cache;
 mod file;
+mod memory;
 mod source;
 
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ pub struct Config {
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
     pub(crate) admission: Policy,
+    pub(crate) bodies_bytes_max: usize,
     pub(crate) cache: crate::cache::Sizes,
     pub(crate) listen_admin: SocketAddr,
     pub(crate) admin: AdminTerms,
@@ -174,6 +176,9 @@ impl Config {
         let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
         let admin = raw.admin.check(admin_token);
         let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
+        let bodies_bytes_max = raw.memory.check();
+        let bodies_bytes_max =
+            bodies_bytes_max.map_err(|problem| value("memory.bodies_bytes_max", &problem))?;
         let queue = raw.queue;
         let times = raw.times;
         let terms = Terms {
@@ -239,6 +244,7 @@ impl Config {
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
             admission: raw.admission.check(&origin)?,
+            bodies_bytes_max,
 
             listen_admin: flags.listen_admin.or(raw.listen_admin).unwrap_or(LISTEN_ADMIN),
             admin,

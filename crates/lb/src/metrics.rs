@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod cache;
+mod memory;
 mod ops;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
 pub use admission::AdmissionMetrics;
+pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
 
 /// All metrics.
@@ -62,6 +64,8 @@ pub struct Metrics {
     workers: IntGauge,
     /// Admission.
     pub admission: AdmissionMetrics,
+    /// Memory for bodies.
+    pub memory: MemoryMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -199,6 +203,7 @@ impl Metrics {
             workers: build.gauge("workers", "Workers.")?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
+            memory: MemoryMetrics::new(&build)?,
             registry: build.0,
         };
         metrics.show_all();

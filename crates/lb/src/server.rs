@@ -29,6 +29,7 @@ use crate::shell::admit::Admit;
 use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::live::Live;
+use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
 use crate::shell::run::Flights;
 use crate::shell::serve;
@@ -106,6 +107,7 @@ impl Server {
         let access =
             AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
         let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
+        let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
             admit: Arc::new(admit),
             live: Live::new(&config)?,
@@ -117,8 +119,7 @@ impl Server {
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
             readiness,
-            bodies: App::bodies(),
-            results: App::results(),
+            memory,
             stop: CancellationToken::new(),
             drain: CancellationToken::new(),
             worker_token: config.worker_token,

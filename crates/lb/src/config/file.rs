@@ -9,6 +9,7 @@ use super::access_log::AccessLogSection;
 use super::admin::AdminSection;
 use super::admission::Admission;
 use super::cache;
+use super::memory::Memory;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -25,6 +26,7 @@ pub(super) struct File {
     pub(super) times: Times,
     pub(super) canary: Canary,
     pub(super) admission: Admission,
+    pub(super) memory: Memory,
     pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,
