@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
+use super::memory::Room;
 use super::run::replay::Replay;
 use super::vitals::Pulse;
 use crate::limits::PIECE_BYTES;
