@@ -6,7 +6,9 @@
 
 mod body;
 mod reply;
+mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use pe_proto::api::{BINARY, PROBLEM, Problem, RUN_PATH};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
 
 use crate::answer::{AnswerReader, BadAnswer, Received};
 use crate::limits;
@@ -128,6 +131,7 @@ pub struct Client {
     server: Server,
     patience: Patience,
     key: Option<HeaderValue>,
+    ca: Option<PathBuf>,
 }
 
 /// A connection and the task that moves its bytes. Dropping it closes the connection.
@@ -139,13 +143,20 @@ struct Connection {
 impl Client {
     /// A client of a server.
     pub fn new(server: Server, patience: Patience) -> Self {
-        Self { server, patience, key: None }
+        Self { server, patience, key: None, ca: None }
     }
 
     /// Shows an API key with jobs.
     #[must_use]
     pub fn with_key(self, key: Option<HeaderValue>) -> Self {
         Self { key, ..self }
+    }
+
+    /// One that trusts these authorities in place of the system's.
+    #[must_use]
+    pub fn trusting(mut self, ca: Option<PathBuf>) -> Self {
+        self.ca = ca;
+        self
     }
 
     /// `GET`, with a bounded answer of any status.
@@ -268,6 +279,14 @@ impl Client {
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
+        let stream = if self.server.is_tls {
+            let shaking = tls::shake(self.server.host(), self.ca.as_deref(), stream);
+            let shaken = timeout(self.patience.connect, shaking).await;
+            let shaken = shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            Either::Right(shaken.map_err(refused)?)
+        } else {
+            Either::Left(stream)
+        };
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(self.broken("at its start"))?;
         let mut driver = JoinSet::new();

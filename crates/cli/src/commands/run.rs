@@ -28,7 +28,9 @@ struct Prepared {
 pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
     let wall = args.wall.unwrap_or(Duration::from_millis(WALL_MS_DEFAULT));
     let key = args.key_file.as_deref().map(key::read).transpose()?;
-    let client = Client::new(args.server.server.clone(), Patience::for_wall(wall)).with_key(key);
+    let client = Client::new(args.server.server.clone(), Patience::for_wall(wall))
+        .trusting(args.server.ca.clone())
+        .with_key(key);
     let quiet = args.quiet;
     let (json, timings) = (args.json, args.timings);
     let prepared = blocking(move || prepare(&args)).await??;
