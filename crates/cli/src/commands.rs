@@ -17,6 +17,7 @@ use crate::arguments::Command;
 use crate::client::ClientError;
 use crate::exit_status::{CANCELLED, FAILED, USAGE};
 use crate::inputs::BadInput;
+use crate::key::BadKey;
 use crate::request::BadRequest;
 
 /// Why a command did not do what it should.
@@ -26,6 +27,8 @@ enum Failure {
     Arguments(#[from] BadRequest),
     #[error("{0}")]
     Input(#[from] BadInput),
+    #[error("{0}")]
+    Key(#[from] BadKey),
     #[error("--out `{path}` cannot be used: {error}")]
     Out { path: String, error: std::io::Error },
     #[error("{0}")]
@@ -45,7 +48,11 @@ enum Failure {
 impl Failure {
     fn exit_status(&self) -> u8 {
         match self {
-            Self::Arguments(_) | Self::Input(_) | Self::Out { .. } | Self::Token { .. } => USAGE,
+            Self::Arguments(_)
+            | Self::Input(_)
+            | Self::Key(_)
+            | Self::Out { .. }
+            | Self::Token { .. } => USAGE,
             Self::Admin(_)
             | Self::Client(_)
             | Self::Catalogue(_)

@@ -22,6 +22,7 @@ pub mod request;
 pub mod admin;
 pub mod answer;
 pub mod client;
+pub mod key;
 pub mod server;
 
 pub mod exit_status;
