@@ -21,6 +21,7 @@ pub mod live;
 pub mod pages;
 
 pub mod discard;
+pub mod memory;
 pub mod outbox;
 pub mod outgoing;
 pub mod request_id;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use pe_proto::api::{IMAGES_PATH, ProblemKind, RESULTS_PATH, RUN_PATH};
 use tracing::{Instrument as _, debug, info_span};
 
+use super::access::JobNote;
 use super::app::App;
 use super::health::Report;
 use super::outgoing::Outgoing;
@@ -67,6 +68,7 @@ fn at_once(app: &App, client: Client, request: &Request<Incoming>) -> Option<Res
     let request_id = app.request_ids.of(request.headers());
     let note = app.access.note(client.address.to_string(), &request_id, request);
     if let Some(note) = &note {
+        note.job(JobNote::hit());
         note.answered(response.status());
     }
     Some(response.map(|body| body.with_note(note)))
