@@ -3,6 +3,8 @@
 
 mod admission;
 pub mod cache;
+pub mod edge;
+mod memory;
 mod ops;
 
 use std::time::Duration;
@@ -18,6 +20,7 @@ use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
 pub use admission::AdmissionMetrics;
+pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
 
 /// All metrics.
@@ -49,12 +52,9 @@ pub struct Metrics {
     pub job_bytes: IntCounter,
     /// Bytes of results taken from workers.
     pub result_bytes: IntCounter,
-    connections: IntGauge,
+    /// Connections of clients.
+    pub edge: edge::Edge,
     worker_connections: IntGauge,
-    /// Connections closed for idling.
-    pub connections_idle_closed: IntCounter,
-    /// Connections closed because an answer was not read.
-    pub connections_stalled: IntCounter,
     queue_depth: IntGauge,
     leased: IntGauge,
     jobs_now: IntGauge,
@@ -62,6 +62,8 @@ pub struct Metrics {
     workers: IntGauge,
     /// Admission.
     pub admission: AdmissionMetrics,
+    /// Memory for bodies.
+    pub memory: MemoryMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -188,10 +190,8 @@ impl Metrics {
             results_retried: build.counter("results_retried", "Results lost, job leased again.")?,
             job_bytes: build.counter("job_bytes", "Bytes of request bodies of jobs.")?,
             result_bytes: build.counter("result_bytes", "Bytes of result archives.")?,
-            connections: build.gauge("connections", "Client connections.")?,
+            edge: edge::Edge::new(&build)?,
             worker_connections: build.gauge("worker_connections", "Worker connections.")?,
-            connections_idle_closed: build.counter("connections_idle_closed", "Closed idle.")?,
-            connections_stalled: build.counter("connections_stalled", "Closed for not reading.")?,
             queue_depth: build.gauge("queue_depth", "Jobs that wait for a lease.")?,
             leased: build.gauge("leases", "Jobs that are leased.")?,
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
@@ -199,6 +199,7 @@ impl Metrics {
             workers: build.gauge("workers", "Workers.")?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
+            memory: MemoryMetrics::new(&build)?,
             registry: build.0,
         };
         metrics.show_all();
@@ -245,11 +246,6 @@ impl Metrics {
     pub fn phase(&self, phase: Phase, micros: u64) {
         let time = Duration::from_micros(micros).as_secs_f64();
         self.phases.with_label_values(&[phase.as_str()]).observe(time);
-    }
-
-    /// A client's connection, until what this returns is dropped.
-    pub fn connection(&self) -> Counted {
-        Counted::new(&self.connections)
     }
 
     /// A worker's connection, until what this returns is dropped.

@@ -17,11 +17,13 @@ use pe_proto::api::{BINARY, CachePolicy};
 use pe_proto::archive::BadArchive;
 use pe_proto::limits::CONFIG_BYTES_MAX;
 use pe_proto::{Digest, JobSpec};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::access::Note;
 use super::app::App;
+use super::memory::Room;
 use crate::core::admission::Caller;
+use crate::core::admission::memory::{Kind, NoRoom};
 use crate::core::form::{Form, JSON};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
@@ -55,9 +57,9 @@ pub enum NotTaken {
     /// It did not come in time.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// The memory for bodies is used up.
-    #[error("too many large jobs at a time; try again later")]
-    NoRoom,
+    /// The memory for bodies is taken.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// It ended too soon.
     #[error("the body is cut off")]
     CutOff,
@@ -90,6 +92,7 @@ pub enum NotTaken {
 pub async fn take(
     app: &Arc<App>,
     caller: &Caller,
+    note: Option<&Note>,
     form: Form,
     body: &mut Incoming,
 ) -> Result<Intake, NotTaken> {
@@ -97,7 +100,7 @@ pub async fn take(
         Form::Json => JSON_BYTES_MAX,
         Form::Binary => BINARY_BYTES_MAX,
     };
-    let upload = Upload::new(app, caller, body, bytes_max)?;
+    let upload = Upload::new(app, caller, note, body, bytes_max)?;
     match form {
         Form::Json => json::take(app, upload).await,
         Form::Binary => binary::take(app, upload).await,
@@ -109,10 +112,11 @@ pub async fn take(
 struct Upload<'a> {
     app: &'a App,
     caller: &'a Caller,
+    note: Option<&'a Note>,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
-    room: Option<OwnedSemaphorePermit>,
+    room: Room,
     deadline: Instant,
 }
 
@@ -120,6 +124,7 @@ impl<'a> Upload<'a> {
     fn new(
         app: &'a App,
         caller: &'a Caller,
+        note: Option<&'a Note>,
         body: &'a mut Incoming,
         bytes_max: usize,
     ) -> Result<Self, NotTaken> {
@@ -127,7 +132,8 @@ impl<'a> Upload<'a> {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, caller, body, bytes_max, bytes: 0, room: None, deadline })
+        let room = app.memory.room(Kind::Request, caller.key);
+        Ok(Self { app, caller, note, body, bytes_max, bytes: 0, room, deadline })
     }
 
     /// The most wall clock that its caller may ask for, if that is less than all may.
@@ -150,27 +156,19 @@ impl<'a> Upload<'a> {
                 continue;
             };
             self.bytes += piece.len();
+            if let Some(note) = self.note {
+                note.received(piece.len());
+            }
             if self.bytes > self.bytes_max {
                 return Err(NotTaken::TooLarge(self.bytes_max));
             }
-            self.make_room(piece.len())?;
+            self.room.grow(piece.len())?;
             return Ok(Some(piece));
         }
     }
 
-    fn make_room(&mut self, bytes: usize) -> Result<(), NotTaken> {
-        let permits = u32::try_from(bytes).map_err(|_| NotTaken::NoRoom)?;
-        let bodies = Arc::clone(&self.app.bodies);
-        let more = bodies.try_acquire_many_owned(permits).map_err(|_| NotTaken::NoRoom)?;
-        match &mut self.room {
-            Some(room) => room.merge(more),
-            None => self.room = Some(more),
-        }
-        Ok(())
-    }
-
     /// The memory that it holds.
-    fn into_room(self) -> Option<OwnedSemaphorePermit> {
+    fn into_room(self) -> Room {
         self.app.metrics.job_bytes.inc_by(self.bytes as u64);
         self.room
     }
