@@ -20,6 +20,11 @@ else
 fi
 scripts/step.sh "the fleet by seeds (SEEDS=n, FIRST=n, SEED=x for one)" \
   timeout 600 cargo run -q --locked --release -p pe-sim
+if command -v node >/dev/null; then
+  scripts/step.sh "job digests in JavaScript" node --test web/digest/
+else
+  echo "-- SKIPPED job digests in JavaScript: there is no node"
+fi
 scripts/step.sh "fetching a pinned program" vm-assets/cloud-hypervisor.test.sh
 scripts/step.sh "jobs on cloud-hypervisor, in the nested lab (a few; all: make test-nested)" tests/nested/e2e.sh smoke
 scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e --lib --test vms

@@ -229,9 +229,10 @@ impl From<NotTaken> for Failure {
             }
             NotTaken::TooSlow => Self::new(ProblemKind::RequestTimeout, detail),
             NotTaken::NoRoom => Self::new(ProblemKind::QueueFull, detail),
-            NotTaken::CutOff | NotTaken::ConfigLength(_) | NotTaken::Archive(_) => {
-                Self::new(ProblemKind::BadRequest, detail)
-            }
+            NotTaken::CutOff
+            | NotTaken::ConfigLength(_)
+            | NotTaken::Archive(_)
+            | NotTaken::Form(_) => Self::new(ProblemKind::BadRequest, detail),
             NotTaken::Field { pointer, .. } => {
                 Self::new(ProblemKind::BadRequest, detail).at(pointer)
             }

@@ -5,6 +5,7 @@
 //! workers to go · end. Whatever is left at the deadline is dropped.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Writer};
 use crate::config::Config;
 use crate::core::broker::Census;
 use crate::driver::Driver;
@@ -38,6 +39,7 @@ pub struct Server {
     app: Arc<App>,
     driver: Driver,
     canary: CanaryJob,
+    cache_writer: Option<Writer>,
     questions: Questions,
     clients: TcpListener,
     workers: TcpListener,
@@ -55,6 +57,14 @@ pub enum NotBuilt {
     Listen {
         /// Which.
         address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The directory of the cache cannot be used.
+    #[error("cannot keep results in {directory}")]
+    Cache {
+        /// Which.
+        directory: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -104,11 +114,16 @@ impl Server {
         let (readiness, questions) = Readiness::new();
         let access =
             AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
+        let opened = Cache::open(&config.cache, metrics.cache.clone());
+        let (cache, cache_writer) = opened.map_err(|source| {
+            let directory = config.cache.disk.clone().map(|(directory, _)| directory);
+            NotBuilt::Cache { directory: directory.unwrap_or_default(), source }
+        })?;
         let app = Arc::new(App {
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,
-            cache: Cache::new(&config.cache, metrics.cache.clone()),
+            cache,
             flights: Flights::default(),
             driver: handle,
             metrics,
@@ -126,6 +141,7 @@ impl Server {
             app,
             driver,
             canary,
+            cache_writer,
             questions,
             clients,
             workers,
@@ -162,6 +178,9 @@ impl Server {
         let Self { app, driver, clients, workers, admin, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
+        if let Some(writer) = self.cache_writer {
+            tasks.spawn(writer.run());
+        }
         tasks.spawn(health::watch(Arc::clone(&app), self.canary, self.questions));
 
         tasks.spawn(reload::watch(Arc::clone(&app), self.signals));
@@ -248,6 +267,7 @@ async fn drain(
     client_tasks.wait().await;
     // Nobody waits for a run any more, so the last of them are ending.
     app.flights.ended().await;
+    app.cache.flush().await;
     workers_end.cancel();
     app.driver.release_all().await;
     worker_tasks.close();

@@ -6,6 +6,8 @@
 
 mod binary;
 mod json;
+mod multipart;
+mod tree;
 
 use std::sync::Arc;
 
@@ -21,10 +23,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
-use crate::core::form::{Form, JSON};
+use crate::core::form::{Form, JSON, JobForm, MULTIPART};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
-use crate::limits::{BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX};
+use crate::limits::{
+    BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX, MULTIPART_BYTES_MAX,
+};
 
 /// A job that may be run.
 #[derive(Debug)]
@@ -43,7 +47,7 @@ pub struct Intake {
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     /// Neither of the forms.
-    #[error("expected content-type `{JSON}` or `{BINARY}`")]
+    #[error("expected content-type `{JSON}`, `{BINARY}` or `{MULTIPART}` with a boundary")]
     MediaType,
     /// Over the cap of its form.
     #[error("the body of a job may have at most {0} bytes in this form")]
@@ -66,6 +70,9 @@ pub enum NotTaken {
     /// The archive of the binary form.
     #[error(transparent)]
     Archive(#[from] BadArchive),
+    /// The parts of an HTML form.
+    #[error("{0}")]
+    Form(String),
     /// A field.
     #[error("{problem}")]
     Field {
@@ -86,10 +93,17 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Intake, NotTaken> {
+pub async fn take(app: &Arc<App>, form: JobForm, body: &mut Incoming) -> Result<Intake, NotTaken> {
+    let bytes_max = match form {
+        JobForm::Plain(Form::Json) => JSON_BYTES_MAX,
+        JobForm::Plain(Form::Binary) => BINARY_BYTES_MAX,
+        JobForm::Multipart { .. } => MULTIPART_BYTES_MAX,
+    };
+    let upload = Upload::new(app, body, bytes_max)?;
     match form {
-        Form::Json => json::take(app, Upload::new(app, body, JSON_BYTES_MAX)?).await,
-        Form::Binary => binary::take(app, Upload::new(app, body, BINARY_BYTES_MAX)?).await,
+        JobForm::Plain(Form::Json) => json::take(app, upload).await,
+        JobForm::Plain(Form::Binary) => binary::take(app, upload).await,
+        JobForm::Multipart { boundary } => multipart::take(app, boundary, upload).await,
     }
 }
 
