@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod admission;
 mod cache;
 mod file;
 mod source;
@@ -17,6 +18,7 @@ use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
 
+use crate::core::admission::Policy;
 use crate::core::broker::Terms;
 use crate::core::resolve::Grants;
 use crate::limits;
@@ -42,6 +44,7 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) admission: Policy,
     pub(crate) cache: crate::cache::Sizes,
     pub(crate) listen_admin: SocketAddr,
     pub(crate) admin: AdminTerms,
@@ -235,6 +238,8 @@ impl Config {
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
+            admission: raw.admission.check(&origin)?,
+
             listen_admin: flags.listen_admin.or(raw.listen_admin).unwrap_or(LISTEN_ADMIN),
             admin,
             access_log: raw.access_log.check(),

@@ -1,6 +1,8 @@
 //! The pure core: decisions without tokio, I/O or a clock. Whoever calls says what time it is.
 
+pub mod admission;
 pub mod broker;
+pub mod client;
 pub mod flights;
 pub mod form;
 pub mod ids;

@@ -56,6 +56,8 @@ struct Waiter {
     order: Arc<Order>,
     /// Sum of all waits for a lease.
     queued: std::time::Duration,
+    /// In the queue, when it came.
+    position: usize,
     verdict: Option<oneshot::Sender<JobVerdict>>,
 }
 
@@ -144,7 +146,8 @@ impl Driver {
             Message::Submit { submission, order, verdict } => {
                 let queued = std::time::Duration::ZERO;
                 let verdict = Some(verdict);
-                self.jobs.insert(submission.job, Waiter { order, queued, verdict });
+                let waiter = Waiter { order, queued, position: 0, verdict };
+                self.jobs.insert(submission.job, waiter);
                 self.broker.submit(submission, now);
             }
             Message::Retry { job, loss, verdict } => {
@@ -158,7 +161,7 @@ impl Driver {
                 self.broker.close(job);
             }
             Message::Deliver { worker, lease, delivery, answer } => {
-                let taken = self.broker.begin_result(worker, lease);
+                let taken = self.broker.begin_result(worker, lease, now);
                 if let Ok(job) = taken {
                     self.deliver(job, delivery);
                 }
@@ -175,14 +178,15 @@ impl Driver {
         };
         if let Some(verdict) = waiter.verdict.take() {
             // A client that left meanwhile drops the stream, which tells the worker.
-            let _ = verdict.send(JobVerdict::Delivered { delivery, queued: waiter.queued });
+            let Waiter { queued, position, .. } = *waiter;
+            let _ = verdict.send(JobVerdict::Delivered { delivery, queued, position });
         }
     }
 
     fn carry_out(&mut self) {
         while let Some(decision) = self.broker.next_decision() {
             match decision {
-                Decision::Lease { lease, slot, job, deadline, waited } => {
+                Decision::Lease { lease, slot, job, deadline, waited, position } => {
                     self.metrics.match_wait.observe(waited.as_secs_f64());
                     self.metrics.ops.matched(waited);
                     let (Some(verdict), Some(waiter)) =
@@ -192,6 +196,7 @@ impl Driver {
                         continue;
                     };
                     waiter.queued += waited;
+                    waiter.position = position;
                     let (end, ended) = oneshot::channel();
                     let order = Arc::clone(&waiter.order);
                     let assignment = Assignment { lease, order, deadline, ended };

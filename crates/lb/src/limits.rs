@@ -98,6 +98,75 @@ pub const MULTIPART_BYTES_MAX: usize = BINARY_BYTES_MAX + 2 * 1024 * 1024;
 /// Names told to a client that asked for an unknown image.
 pub const NEAR_NAMES_MAX: usize = 3;
 
+/// Kinds of jobs of which it is remembered how long they took lately. Those that run are never
+/// forgotten, and there are no more of them than leases.
+pub const PACES_MAX: usize = 4096;
+
+// ---- Admission (defaults of `[admission]`; `core/admission.rs`). ----
+
+/// Requests of an anonymous client in a second, and at once: a page with a few hundred pictures
+/// from the cache, and a script that reads results as fast as a person's line brings them.
+pub const REQUESTS_PER_S: u32 = 50;
+/// See [`REQUESTS_PER_S`].
+pub const REQUESTS_BURST: u32 = 400;
+
+/// Jobs that are really run for an anonymous client in a minute, and at once: a person who edits
+/// and runs, and a page of examples that are all run when it opens.
+pub const RUNS_PER_MINUTE: u32 = 60;
+/// See [`RUNS_PER_MINUTE`].
+pub const RUNS_BURST: u32 = 30;
+
+/// The time in which a budget of CPU time comes back whole.
+pub const CPU_WINDOW: Duration = Duration::from_secs(600);
+
+/// CPU time of an anonymous client in [`CPU_WINDOW`], in seconds: half a core for ever is more
+/// than anybody needs who reads what comes out.
+pub const CLIENT_CPU_S: u32 = 300;
+
+/// The same of all anonymous clients of a network: a school's lab behind one address range.
+pub const NETWORK_CPU_S: u32 = 1200;
+
+/// The same of an image: 16 cores, which is a small fleet whole.
+pub const IMAGE_CPU_S: u32 = 9600;
+
+/// What a job is taken to use until it is known; most use less.
+pub const CPU_RESERVE: Duration = Duration::from_secs(1);
+
+/// Jobs of an anonymous client that may wait: an eighth of the queue.
+pub const CLIENT_QUEUE_JOBS_MAX: usize = 32;
+
+/// Clients of whom it is remembered what they used, for each limit: about 64 bytes each.
+pub const CLIENTS_MAX: usize = 64 * 1024;
+
+/// How often clients who owe nothing are forgotten.
+pub const IDLE_CLIENTS_SWEPT: Duration = Duration::from_secs(60);
+
+/// Numbers of a limit that can be set: far above what means anything, far from overflow.
+pub const LIMIT_MAX: u32 = 1_000_000;
+
+/// Classes of callers; each request looks through them.
+pub const CLASSES_MAX: usize = 32;
+
+/// API keys in a file.
+pub const API_KEYS_MAX: usize = 64 * 1024;
+
+/// An API key as it is shown; ours have 67 bytes.
+pub const API_KEY_BYTES_MAX: usize = 256;
+
+/// Name of a key or a class.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Bans at a time.
+pub const BANS_MAX: usize = 4096;
+
+/// The longest ban; addresses change hands.
+pub const BAN_TIME_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// What is noted about a ban.
+pub const BAN_REASON_CHARS_MAX: usize = 200;
+
+/// The longest deadline that a client can give; it only ever shortens what is granted.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 // ---- The cache, and flights. ----
 
 /// Memory for entries of the cache (default), in MiB: some ten thousand results of the usual few

@@ -1,6 +1,7 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+mod admission;
 pub mod cache;
 mod ops;
 
@@ -16,6 +17,7 @@ use crate::core::broker::Census;
 use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
+pub use admission::AdmissionMetrics;
 pub use ops::OpsMetrics;
 
 /// All metrics.
@@ -58,6 +60,8 @@ pub struct Metrics {
     jobs_now: IntGauge,
     parked: IntGauge,
     workers: IntGauge,
+    /// Admission.
+    pub admission: AdmissionMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -194,6 +198,7 @@ impl Metrics {
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
             ops: OpsMetrics::new(&build)?,
+            admission: AdmissionMetrics::new(&build)?,
             registry: build.0,
         };
         metrics.show_all();

@@ -14,7 +14,8 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 5] = ["catalogue", "wall_ms_default", "wall_ms_max", "admin", "access_log"];
+const LIVE: [&str; 6] =
+    ["catalogue", "wall_ms_default", "wall_ms_max", "admin", "access_log", "admission"];
 
 /// See the module.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ fn is_live(key: &str) -> bool {
 /// Lets new settings hold, each part its own.
 fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.live.replace(config)?;
+    app.admit.reload(config);
     app.access.reopen(config.access_log.clone());
     Ok(())
 }

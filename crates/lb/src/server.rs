@@ -26,6 +26,7 @@ use crate::limits::{ACCESS_FLUSH, ADMIN_CONNECTIONS_MAX, WORKER_CONNECTIONS_MAX}
 use crate::metrics::Metrics;
 use crate::reload::{self, Reload};
 use crate::shell::access::AccessLog;
+use crate::shell::admit::Admit;
 use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::live::Live;
@@ -119,7 +120,9 @@ impl Server {
             let directory = config.cache.disk.clone().map(|(directory, _)| directory);
             NotBuilt::Cache { directory: directory.unwrap_or_default(), source }
         })?;
+        let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
         let app = Arc::new(App {
+            admit: Arc::new(admit),
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,

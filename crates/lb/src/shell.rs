@@ -1,6 +1,7 @@
 //! Sockets: what speaks HTTP with clients and workers. Reading order: [`serve`], [`router`],
 //! [`run`], [`link`].
 
+pub mod admit;
 pub mod app;
 pub mod serve;
 

@@ -463,8 +463,8 @@ impl Lb {
                 self.waiters.insert(job, true);
                 books.submits(job, client, image, wall);
                 let fit = Fit { arch: Arch::X86_64, image: digest(image) };
-                let client = ClientKey([client; 16]);
-                broker.submit(Submission { job, client, fit, wall }, now);
+                let claim = ClientKey([client; 16]).into();
+                broker.submit(Submission { job, claim, fit, wall }, now);
             }
             Message::JobGone(job) => {
                 self.waiters.remove(&job);
@@ -480,7 +480,7 @@ impl Lb {
             }
             Message::Deliver { worker, lease, at } => {
                 let expected = books.begins(worker, lease);
-                let taken = broker.begin_result(worker, lease);
+                let taken = broker.begin_result(worker, lease, now);
                 rule!(
                     taken.ok() == expected,
                     "a lease is answered once, by its holder",

@@ -82,8 +82,10 @@ impl From<Refusal> for Reason {
     fn from(refusal: Refusal) -> Self {
         Self(match refusal {
             Refusal::Draining => "draining",
-            Refusal::QueueFull => "queue full",
-            Refusal::QueueTimeout => "queue timeout",
+            Refusal::QueueFull(_) => "queue full",
+            Refusal::ClientQueueFull(_) => "client's queue full",
+            Refusal::TooLong(_) => "queue too long",
+            Refusal::QueueTimeout(_) => "queue timeout",
             Refusal::NoWorker => "no worker",
             Refusal::WorkerLost => "worker lost",
         })

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::access_log::AccessLogSection;
 use super::admin::AdminSection;
+use super::admission::Admission;
 use super::cache;
 
 #[derive(Debug, Default, Deserialize)]
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
+    pub(super) admission: Admission,
     pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,

@@ -23,11 +23,13 @@
 //! - the slot leased is the most recently parked one that fits (the oldest poll is likeliest
 //!   dead), of another worker than the one that lost the job, if there is another at all;
 //! - no job waits while a slot that may take it is parked;
-//! - a job is queued at its submission only if fewer than `queue_jobs_max` wait. A job that was
-//!   leased already is never refused for a full queue: it was admitted, and there are no more of
-//!   these than there are leases;
-//! - clients take turns; a client's jobs go in order of arrival among those that a slot fits;
-//!   jobs that lost their worker go first.
+//! - a job is queued at its submission only if fewer than `queue_jobs_max` wait, and fewer of its
+//!   client than that may have. A job that was leased already is never refused for a full queue:
+//!   it was admitted, and there are no more of these than there are leases;
+//! - clients take turns, of as many jobs as their priority says; a client's jobs go in order of
+//!   arrival among those that a slot fits; jobs that lost their worker go first, and out of turn;
+//! - a job that would wait longer than it may, by its place in that order and by how fast slots
+//!   came free lately, is refused at its submission. Who waits knows its place.
 //!
 //! A job that no known worker can run is refused at once, not at its deadline: known are the
 //! workers here now, and those that were here within `worker_grace` (a worker that reconnects,
@@ -37,6 +39,7 @@
 //! (sets of images) that hold the image, which is one for a fleet of equal workers.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use pe_proto::link::LeaseId;
@@ -44,13 +47,16 @@ use pe_proto::link::LeaseId;
 use super::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use super::moment::Moment;
 use fleet::Fleet;
+use pace::Pace;
 use queue::{Lane, Queue};
 use timers::{Timer, Timers};
 
 pub use fleet::{Offer, ParkRefused};
-pub use terms::{Census, Decision, Loss, NotHeld, Refusal, Submission, Terms};
+pub use terms::{Census, Claim, Decision, Loss, NotHeld, Place, Refusal, Submission, Terms};
 
 mod fleet;
+mod pace;
+mod places;
 mod queue;
 mod steps;
 mod terms;
@@ -67,6 +73,7 @@ pub struct Broker {
     terms: Terms,
     fleet: Fleet,
     queue: Queue,
+    pace: Pace,
     jobs: HashMap<JobId, Job>,
     leases: HashMap<LeaseId, Lease>,
     leased_slots: HashMap<SlotId, LeaseId>,
@@ -79,6 +86,11 @@ pub struct Broker {
 #[derive(Debug)]
 struct Job {
     client: ClientKey,
+    priority: NonZeroU8,
+    /// When its answer is of no more use.
+    deadline: Option<Moment>,
+    /// In the queue, when it was submitted.
+    position: usize,
     fit: Fit,
     wall: Duration,
     submitted: Moment,
@@ -102,6 +114,7 @@ struct Lease {
     worker: WorkerId,
     /// Where the job waited.
     lane: Lane,
+    began: Moment,
     until: Moment,
 }
 
@@ -112,6 +125,7 @@ impl Broker {
             terms,
             fleet: Fleet::new(terms.worker_grace),
             queue: Queue::default(),
+            pace: Pace::default(),
             jobs: HashMap::new(),
             leases: HashMap::new(),
             leased_slots: HashMap::new(),
@@ -223,14 +237,14 @@ impl Broker {
     /// A slot was gone before the job that it was leased to could be sent: the job waits on as
     /// if this had not been, and it does not count as a loss.
     pub fn handover_failed(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(lease) = self.end_lease(lease) {
+        if let Some(lease) = self.end_lease(lease, None) {
             self.wait_again(lease.job, lease.lane, now);
         }
     }
 
     /// A client wants a job run.
     pub fn submit(&mut self, submission: Submission, now: Moment) {
-        let Submission { job, client, fit, wall } = submission;
+        let Submission { job, claim, fit, wall } = submission;
         let refusal = if self.jobs.contains_key(&job) {
             return;
         } else if self.draining {
@@ -246,21 +260,36 @@ impl Broker {
         }
         let lane = Lane { avoid: None, fit };
         let slot = self.fleet.latest_parked(lane);
-        if slot.is_none() && self.queue.len_fresh() >= self.terms.queue_jobs_max {
-            self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::QueueFull });
-            return;
+        let patience = self.patience(claim, fit, wall);
+        let mut position = 0;
+        if slot.is_none() {
+            match self.place_of_new(claim, fit, patience) {
+                Ok(place) => position = place.position,
+                Err(refusal) => {
+                    self.decisions.push_back(Decision::Refuse { job, refusal });
+                    return;
+                }
+            }
         }
-        let until = now.after(self.terms.queue_wait);
-        let state = JobState::Waiting { lane, until };
-        let (submitted, waiting_since) = (now, now);
-        let (losses, reports) = (0, 0);
-        self.jobs.insert(
-            job,
-            Job { client, fit, wall, submitted, waiting_since, losses, reports, state },
-        );
+        let until = now.after(patience);
+        let Claim { client, priority, deadline, .. } = claim;
+        let submitted = Job {
+            client,
+            priority,
+            deadline: deadline.map(|deadline| now.after(deadline)),
+            position,
+            fit,
+            wall,
+            submitted: now,
+            waiting_since: now,
+            losses: 0,
+            reports: 0,
+            state: JobState::Waiting { lane, until },
+        };
+        self.jobs.insert(job, submitted);
         match slot {
             Some(slot) => self.lease(job, slot, now),
-            None => self.enqueue(job, client, lane, until),
+            None => self.enqueue(job, lane, until),
         }
     }
 
@@ -275,7 +304,7 @@ impl Broker {
                 self.timers.unset(until, Timer::Job(job));
             }
             JobState::Leased(lease) => {
-                if let Some(Lease { slot, .. }) = self.end_lease(lease) {
+                if let Some(Lease { slot, .. }) = self.end_lease(lease, None) {
                     self.decisions.push_back(Decision::Cancel { slot });
                 }
             }
@@ -287,12 +316,17 @@ impl Broker {
     ///
     /// # Errors
     /// The lease is not this worker's, or no longer.
-    pub fn begin_result(&mut self, worker: WorkerId, lease: LeaseId) -> Result<JobId, NotHeld> {
+    pub fn begin_result(
+        &mut self,
+        worker: WorkerId,
+        lease: LeaseId,
+        now: Moment,
+    ) -> Result<JobId, NotHeld> {
         match self.leases.get(&lease) {
             Some(held) if held.worker == worker => {}
             Some(_) | None => return Err(NotHeld),
         }
-        let Lease { job, slot, .. } = self.end_lease(lease).ok_or(NotHeld)?;
+        let Lease { job, slot, .. } = self.end_lease(lease, Some(now)).ok_or(NotHeld)?;
         if let Some(job) = self.jobs.get_mut(&job) {
             job.state = JobState::Answering { worker };
         }
@@ -332,7 +366,7 @@ impl Broker {
                     self.decisions.push_back(Decision::Release { slot });
                 }
                 Timer::Job(job) => self.give_up(job),
-                Timer::Lease(lease) => self.overdue(lease),
+                Timer::Lease(lease) => self.overdue(lease, now),
             }
         }
     }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::messages::{Delivery, Gone, JobVerdict, Message, Order, SlotVerdict};
 use super::notice::Notice;
-use crate::core::broker::{Census, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
-use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use crate::core::broker::{Census, Claim, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
+use crate::core::ids::{Fit, JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
 /// More is going on than the driver's inbox has places for.
@@ -100,12 +100,16 @@ impl Handle {
     ///
     /// # Errors
     /// There is no room for it.
-    pub async fn submit(&self, client: ClientKey, order: Arc<Order>) -> Result<RunningJob, Busy> {
+    pub async fn submit(
+        &self,
+        claim: impl Into<Claim>,
+        order: Arc<Order>,
+    ) -> Result<RunningJob, Busy> {
         let job = JobId(self.name());
         let notice = Notice::reserve(&self.outbox, Gone::Job(job))?;
         let fit = Fit { arch: order.spec.arch, image: order.spec.image };
         let wall = Duration::from_millis(order.spec.limits.wall_ms);
-        let submission = Submission { job, client, fit, wall };
+        let submission = Submission { job, claim: claim.into(), fit, wall };
         let (sender, verdict) = oneshot::channel();
         self.send(Message::Submit { submission, order, verdict: sender }).await;
         Ok(RunningJob { job, handle: self.clone(), verdict, _notice: notice })

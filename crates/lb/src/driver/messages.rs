@@ -127,6 +127,8 @@ pub enum JobVerdict {
         delivery: Box<Delivery>,
         /// How long the job waited for leases.
         queued: Duration,
+        /// Its position in the queue when it came; 0 if it did not wait.
+        position: usize,
     },
     /// It will not be run.
     Refused(Refusal),

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::AccessLog;
+use super::admit::Admit;
 use super::health::Readiness;
 use super::live::Live;
 use super::request_id::RequestIds;
@@ -33,6 +34,8 @@ pub struct App {
     pub flights: Flights,
     /// The way to the broker.
     pub driver: Handle,
+    /// Who is let in.
+    pub admit: Arc<Admit>,
     /// Counts.
     pub metrics: Metrics,
     /// Makes request ids.

@@ -23,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use crate::core::admission::Caller;
 use crate::core::form::{Form, JSON, JobForm, MULTIPART};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
@@ -93,13 +94,18 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub async fn take(app: &Arc<App>, form: JobForm, body: &mut Incoming) -> Result<Intake, NotTaken> {
+pub async fn take(
+    app: &Arc<App>,
+    caller: &Caller,
+    form: JobForm,
+    body: &mut Incoming,
+) -> Result<Intake, NotTaken> {
     let bytes_max = match form {
         JobForm::Plain(Form::Json) => JSON_BYTES_MAX,
         JobForm::Plain(Form::Binary) => BINARY_BYTES_MAX,
         JobForm::Multipart { .. } => MULTIPART_BYTES_MAX,
     };
-    let upload = Upload::new(app, body, bytes_max)?;
+    let upload = Upload::new(app, caller, body, bytes_max)?;
     match form {
         JobForm::Plain(Form::Json) => json::take(app, upload).await,
         JobForm::Plain(Form::Binary) => binary::take(app, upload).await,
@@ -111,6 +117,7 @@ pub async fn take(app: &Arc<App>, form: JobForm, body: &mut Incoming) -> Result<
 #[derive(Debug)]
 struct Upload<'a> {
     app: &'a App,
+    caller: &'a Caller,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
@@ -119,12 +126,22 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn new(app: &'a App, body: &'a mut Incoming, bytes_max: usize) -> Result<Self, NotTaken> {
+    fn new(
+        app: &'a App,
+        caller: &'a Caller,
+        body: &'a mut Incoming,
+        bytes_max: usize,
+    ) -> Result<Self, NotTaken> {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, body, bytes_max, bytes: 0, room: None, deadline })
+        Ok(Self { app, caller, body, bytes_max, bytes: 0, room: None, deadline })
+    }
+
+    /// The most wall clock that its caller may ask for, if that is less than all may.
+    fn wall_ms_max(&self) -> Option<u64> {
+        self.caller.class.wall_ms_max
     }
 
     /// The next piece; `None` at the end.

@@ -18,6 +18,7 @@ use super::outgoing::Outgoing;
 use super::request_id::{REQUEST_ID, RequestIds};
 use super::vitals::Pulse;
 use super::{results, run};
+use crate::core::client::Client;
 use crate::metrics::Route;
 use crate::respond::Failure;
 
@@ -32,7 +33,7 @@ pub async fn answer(
     mut request: Request<Incoming>,
 ) -> Response<Outgoing> {
     // The way of most requests: no span, and an id only for whom it is.
-    if let Some(mut response) = results::at_once(&app, &request) {
+    if let Some(mut response) = results::at_once(&app, &Client::at(peer), &request) {
         if let Some(id) = RequestIds::given(request.headers()) {
             response.headers_mut().insert(REQUEST_ID, id.clone());
         }
@@ -118,7 +119,10 @@ async fn dispatch(
     let result = match path {
         RUN_PATH => run::answer(app, peer, request_id, request).await,
         IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
-        path if route == Route::Results => results::answer(app, method, path, headers).await,
+        path if route == Route::Results => match app.admit.arrive(&Client::at(peer), headers) {
+            Ok(_) => results::answer(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
         "/" => Ok(app.live.now().pages.index.respond(headers)),
         "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
         _ => Ok(health(app, path).await),

@@ -7,6 +7,7 @@ mod worker;
 
 mod access;
 mod admin;
+mod admission;
 mod cache;
 mod curl;
 mod disk;

@@ -41,12 +41,12 @@ fn apply(broker: &mut Broker, event: &Concrete, now: Moment) -> Answer {
         }
         Concrete::SlotGone(slot) => broker.slot_gone(slot, now),
         Concrete::HandoverFailed(lease) => broker.handover_failed(lease, now),
-        Concrete::Submit(job, client, fit) => {
-            broker.submit(Submission { job, client, fit, wall: WALL }, now);
+        Concrete::Submit(job, claim, fit) => {
+            broker.submit(Submission { job, claim, fit, wall: WALL }, now);
         }
         Concrete::Close(job) => broker.close(job),
         Concrete::BeginResult(worker, lease) => {
-            return Answer::Begin(broker.begin_result(worker, lease));
+            return Answer::Begin(broker.begin_result(worker, lease, now));
         }
         Concrete::ResultLost(job, loss) => broker.result_lost(job, loss, now),
         Concrete::Tick(now) => broker.tick(now),

@@ -6,7 +6,7 @@ use super::queue::Lane;
 use super::terms::{Decision, Loss, Refusal};
 use super::timers::Timer;
 use super::{Broker, Job, JobState, Lease};
-use crate::core::ids::{ClientKey, JobId, SlotId, WorkerId};
+use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
 impl Broker {
@@ -14,21 +14,22 @@ impl Broker {
         let Some(found) = self.jobs.remove(&job) else {
             return;
         };
+        let place = self.place(Some(job), found.client, found.priority, found.fit);
         if let JobState::Waiting { lane, .. } = found.state {
             self.queue.remove(job, found.client, lane);
         }
         let refusal = if found.losses + found.reports > 0 {
             Refusal::WorkerLost
         } else if self.fleet.offers(found.fit) {
-            Refusal::QueueTimeout
+            Refusal::QueueTimeout(place)
         } else {
             Refusal::NoWorker
         };
         self.decisions.push_back(Decision::Refuse { job, refusal });
     }
 
-    pub(super) fn overdue(&mut self, lease: LeaseId) {
-        let Some(Lease { job, slot, .. }) = self.end_lease(lease) else {
+    pub(super) fn overdue(&mut self, lease: LeaseId, now: Moment) {
+        let Some(Lease { job, slot, .. }) = self.end_lease(lease, Some(now)) else {
             return;
         };
         self.jobs.remove(&job);
@@ -57,20 +58,24 @@ impl Broker {
         let waited = now.since(found.waiting_since);
         found.state = JobState::Leased(lease);
         self.timers.set(until, Timer::Lease(lease));
-        self.leases.insert(lease, Lease { job, slot, worker, lane, until });
+        let position = found.position;
+        self.pace.begin(lane.fit);
+        self.leases.insert(lease, Lease { job, slot, worker, lane, began: now, until });
         self.leased_slots.insert(slot, lease);
-        self.decisions.push_back(Decision::Lease { lease, slot, job, deadline, waited });
+        self.decisions.push_back(Decision::Lease { lease, slot, job, deadline, waited, position });
     }
 
-    pub(super) fn end_lease(&mut self, lease: LeaseId) -> Option<Lease> {
+    /// Forgets a lease. If it had the time that a job of its kind takes, that is until now.
+    pub(super) fn end_lease(&mut self, lease: LeaseId, served: Option<Moment>) -> Option<Lease> {
         let ended = self.leases.remove(&lease)?;
+        self.pace.end(ended.lane.fit, served.map(|now| now.since(ended.began)));
         self.leased_slots.remove(&ended.slot);
         self.timers.unset(ended.until, Timer::Lease(lease));
         Some(ended)
     }
 
     pub(super) fn lease_lost(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(Lease { job, worker, .. }) = self.end_lease(lease) {
+        if let Some(Lease { job, worker, .. }) = self.end_lease(lease, None) {
             self.lose(job, worker, Loss::Link, now);
         }
     }
@@ -105,17 +110,20 @@ impl Broker {
         let Some(found) = self.jobs.get_mut(&job) else {
             return;
         };
+        let until = found.deadline.map_or(until, |deadline| deadline.max(now).min(until));
         found.waiting_since = now;
         found.state = JobState::Waiting { lane, until };
-        let client = found.client;
         match self.fleet.latest_parked(lane) {
             Some(slot) => self.lease(job, slot, now),
-            None => self.enqueue(job, client, lane, until),
+            None => self.enqueue(job, lane, until),
         }
     }
 
-    pub(super) fn enqueue(&mut self, job: JobId, client: ClientKey, lane: Lane, until: Moment) {
-        self.queue.push(job, client, lane);
+    pub(super) fn enqueue(&mut self, job: JobId, lane: Lane, until: Moment) {
+        let Some(found) = self.jobs.get(&job) else {
+            return;
+        };
+        self.queue.push(job, found.client, found.priority, lane);
         self.timers.set(until, Timer::Job(job));
     }
 

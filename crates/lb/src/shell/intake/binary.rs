@@ -55,7 +55,7 @@ async fn config(
         if read.len() - 4 >= length {
             read.advance(4);
             let config: RunConfig = json::parse(&read.split_to(length))?;
-            let spec = app.live.resolve(&config)?;
+            let spec = app.live.resolve(&config, upload.wall_ms_max())?;
             return Ok((spec, config.cache, read.freeze()));
         }
     }

@@ -1,4 +1,4 @@
-//! The form of HTML and curl (`protocol.md 8.7`): the config as JSON in one part, a file in each
+//! The form of HTML and curl (`protocol.md 8.8`): the config as JSON in one part, a file in each
 //! other.
 
 use std::sync::Arc;
@@ -33,10 +33,11 @@ pub(super) async fn take(
     mut upload: Upload<'_>,
 ) -> Result<Intake, NotTaken> {
     let form = read(&mut upload, boundary).await?;
+    let wall_ms_max = upload.wall_ms_max();
     let room = upload.into_room();
     let text = form.config.as_ref().ok_or_else(|| malformed("there is no part `config`"))?;
     let config: RunConfig = json::parse(text)?;
-    let spec = app.live.resolve(&config)?;
+    let spec = app.live.resolve(&config, wall_ms_max)?;
     let bytes = form.files.iter().map(|(_, _, bytes)| bytes.len()).sum::<usize>();
     let (spec, archive, digest) = if bytes < APART_BYTES_MIN {
         build(spec, form)?

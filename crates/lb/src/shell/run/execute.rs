@@ -10,8 +10,7 @@ use tracing::{info, warn};
 
 use super::landing::{Facts, Landing};
 use super::receive::{Unusable, receive};
-use crate::core::broker::{Loss, Refusal};
-use crate::core::ids::ClientKey;
+use crate::core::broker::{Claim, Loss, Refusal};
 use crate::driver::{Busy, Delivery, JobVerdict, Order};
 use crate::shell::app::App;
 
@@ -63,13 +62,13 @@ pub enum NotRun {
 /// A dropped future withdraws the job, and breaks off what had begun of its result.
 pub async fn execute(
     app: &App,
-    client: ClientKey,
+    claim: impl Into<Claim>,
     digest: Digest,
     order: Arc<Order>,
     progress: &watch::Sender<Progress>,
 ) -> Result<Arc<Landing>, NotRun> {
     let started = Instant::now();
-    let mut running = app.driver.submit(client, Arc::clone(&order)).await?;
+    let mut running = app.driver.submit(claim, Arc::clone(&order)).await?;
     let mut reported: Option<Arc<Landing>> = None;
     let facts = |meta: ResultMeta| Facts {
         digest,
@@ -80,11 +79,12 @@ pub async fn execute(
         worker_phases: WorkerPhases::default(),
         ran_on: None,
         queued: std::time::Duration::ZERO,
+        position: 0,
         total: started.elapsed(),
     };
     loop {
-        let (delivery, queued) = match running.verdict().await {
-            JobVerdict::Delivered { delivery, queued } => (delivery, queued),
+        let (delivery, queued, position) = match running.verdict().await {
+            JobVerdict::Delivered { delivery, queued, position } => (delivery, queued, position),
             JobVerdict::Refused(refusal) => {
                 info!(?refusal, "job refused");
                 return reported.ok_or(NotRun::Refused(refusal));
@@ -109,7 +109,7 @@ pub async fn execute(
         let bytes = head.archive_bytes;
         let worker = head.ran_on.worker.clone();
         let ran_on = Some(head.ran_on);
-        let facts = Facts { worker_phases: head.phases, ran_on, queued, ..facts(meta) };
+        let facts = Facts { worker_phases: head.phases, ran_on, queued, position, ..facts(meta) };
         let begun = |landing: &Arc<Landing>| {
             if !is_lost {
                 progress.send_replace(Progress::Begun(Arc::clone(landing)));

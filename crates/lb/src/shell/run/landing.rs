@@ -43,6 +43,8 @@ pub(super) struct Facts {
     pub(super) ran_on: Option<RanOn>,
     /// How long the job waited for leases.
     pub(super) queued: Duration,
+    /// Its position in the queue when it came; 0 if it did not wait.
+    pub(super) position: usize,
     /// From the job being handed in to its result.
     pub(super) total: Duration,
 }
@@ -65,6 +67,16 @@ impl Landing {
     /// How it ended.
     pub fn outcome(&self) -> &Outcome {
         &self.facts.meta.outcome
+    }
+
+    /// What is known of the run.
+    pub(super) fn meta(&self) -> &ResultMeta {
+        &self.facts.meta
+    }
+
+    /// How long the job waited for leases, and its position in the queue when it came.
+    pub(super) fn wait(&self) -> (Duration, usize) {
+        (self.facts.queued, self.facts.position)
     }
 
     /// Length of the whole archive.
@@ -150,6 +162,7 @@ mod tests {
             worker_phases: WorkerPhases::default(),
             ran_on: None,
             queued: Duration::ZERO,
+            position: 0,
             total: Duration::ZERO,
         };
         Landing::new(facts, bytes, None)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use pe_proto::Digest;
 use pe_proto::link::LeaseId;
 
-use super::events::{Answer, Concrete, image, images};
+use super::events::{Answer, Concrete, image, images, priority};
 use crate::core::broker::timers::Timer;
-use crate::core::broker::{Decision, Loss, NotHeld, ParkRefused, Refusal, Terms};
+use crate::core::broker::{Claim, Decision, Loss, NotHeld, ParkRefused, Place, Refusal, Terms};
 use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
@@ -20,8 +20,10 @@ pub(super) struct Model {
     /// In the order they were parked.
     pub(super) parked: Vec<(SlotId, WorkerId, Moment)>,
     pub(super) jobs: BTreeMap<JobId, ModelJob>,
-    /// Clients with waiting jobs, next one first.
-    rotation: Vec<ClientKey>,
+    /// Clients with waiting jobs, next one first, and how many jobs are left of their turn.
+    rotation: Vec<(ClientKey, u8)>,
+    /// How long leases took, moving averages.
+    services: BTreeMap<Fit, Duration>,
     left: BTreeMap<Fit, Moment>,
     next_lease: u64,
     is_draining: bool,
@@ -34,7 +36,7 @@ pub(super) struct ModelWorker {
     offer: Option<BTreeSet<Digest>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ModelJob {
     client: ClientKey,
     fit: Fit,
@@ -42,6 +44,8 @@ pub(super) struct ModelJob {
     reports: u8,
     avoid: Option<WorkerId>,
     since: Moment,
+    deadline: Option<Moment>,
+    position: usize,
     pub(super) state: ModelState,
 }
 
@@ -63,6 +67,7 @@ impl Model {
             parked: Vec::new(),
             jobs: BTreeMap::new(),
             rotation: Vec::new(),
+            services: BTreeMap::new(),
             left: BTreeMap::new(),
             next_lease: 1,
             is_draining: false,
@@ -89,7 +94,7 @@ impl Model {
 
     pub(super) fn forget_clients(&mut self) {
         let jobs = &self.jobs;
-        self.rotation.retain(|client| {
+        self.rotation.retain(|(client, _)| {
             jobs.values()
                 .any(|job| job.client == *client && matches!(job.state, ModelState::Waiting(_)))
         });
@@ -97,22 +102,78 @@ impl Model {
 
     /// The waiting job to go next among the admitted.
     pub(super) fn next_job(&self, admitted: impl Fn(&ModelJob) -> bool) -> Option<JobId> {
-        self.jobs
+        let waiting = self
+            .jobs
             .iter()
-            .filter(|(_, job)| matches!(job.state, ModelState::Waiting(_)) && admitted(job))
-            .min_by_key(|(id, job)| {
-                let turn = self.rotation.iter().position(|client| *client == job.client);
-                (job.avoid.is_none(), turn, **id)
-            })
-            .map(|(id, _)| *id)
+            .filter(|(_, job)| matches!(job.state, ModelState::Waiting(_)) && admitted(job));
+        next(waiting, &self.rotation)
     }
 
     pub(super) fn lease_from_queue(&mut self, id: JobId, slot: SlotId) {
-        let client = self.jobs[&id].client;
-        self.rotation.retain(|each| *each != client);
-        self.rotation.push(client);
+        take_turn(&mut self.rotation, &self.jobs[&id]);
         self.lease(id, slot);
         self.forget_clients();
+    }
+
+    /// Whether some worker's slots may take both.
+    fn are_rivals(&self, one: Fit, other: Fit) -> bool {
+        let offering = self.offering(other);
+        one == other || self.offering(one).iter().any(|worker| offering.contains(worker))
+    }
+
+    /// Where a job stands that waits: the queue is played to where it is leased.
+    fn place(&self, id: JobId, waiting: &ModelJob) -> Place {
+        let of_interest = |(id, job): (&JobId, &ModelJob)| {
+            let is_waiting = matches!(job.state, ModelState::Waiting(_));
+            (is_waiting && self.are_rivals(waiting.fit, job.fit)).then(|| (*id, job.clone()))
+        };
+        let mut jobs: BTreeMap<JobId, ModelJob> =
+            self.jobs.iter().filter_map(of_interest).collect();
+        jobs.insert(id, waiting.clone());
+        let mut rotation = self.rotation.clone();
+        if !rotation.iter().any(|(client, _)| *client == waiting.client) {
+            rotation.push((waiting.client, priority(waiting.client.0[0]).get()));
+        }
+        let mut position = 1;
+        loop {
+            let picked = next(jobs.iter(), &rotation).unwrap();
+            if picked == id {
+                break;
+            }
+            let job = jobs.remove(&picked).unwrap();
+            take_turn(&mut rotation, &job);
+            position += 1;
+        }
+        Place { position, wait: self.expected(waiting.fit, position) }
+    }
+
+    /// By how many jobs are leased now and how long they took lately.
+    fn expected(&self, fit: Fit, position: usize) -> Option<Duration> {
+        let mut leased: BTreeMap<Fit, u32> = BTreeMap::new();
+        for job in self.jobs.values() {
+            if matches!(job.state, ModelState::Leased(..)) && self.are_rivals(fit, job.fit) {
+                *leased.entry(job.fit).or_default() += 1;
+            }
+        }
+        let all: u32 = leased.values().sum();
+        let (mut known, mut per_second) = (0.0, 0.0);
+        for (fit, leased) in leased {
+            if let Some(service) = self.services.get(&fit) {
+                known += f64::from(leased);
+                per_second += f64::from(leased) / service.as_secs_f64().max(1e-6);
+            }
+        }
+        let position = f64::from(u32::try_from(position).unwrap());
+        let per_second = per_second * f64::from(all) / known;
+        (known > 0.0).then(|| Duration::from_secs_f64(position / per_second))
+    }
+
+    /// A lease ended, and took as long as jobs of its kind do.
+    fn served(&mut self, fit: Fit, until: Moment) {
+        let began = until.0 - WALL - self.terms.lease_grace;
+        let took = self.now.0 - began;
+        let before = self.services.get(&fit).map(|service| (*service * 7 + took) / 8);
+        self.services.insert(fit, before.unwrap_or(took));
     }
 
     pub(super) fn lease(&mut self, id: JobId, slot: SlotId) {
@@ -122,13 +183,18 @@ impl Model {
         self.next_lease += 1;
         let deadline = WALL + self.terms.lease_grace;
         let job = self.jobs.get_mut(&id).unwrap();
-        let waited = self.now.since(job.since);
+        let (waited, position) = (self.now.since(job.since), job.position);
         job.state = ModelState::Leased(lease, slot, worker, self.now.after(deadline));
-        self.decisions.push(Decision::Lease { lease, slot, job: id, deadline, waited });
+        self.decisions.push(Decision::Lease { lease, slot, job: id, deadline, waited, position });
     }
 
     pub(super) fn wait(&mut self, id: JobId) {
         let until = self.now.after(self.terms.queue_wait);
+        let deadline = self.jobs[&id].deadline.unwrap_or(until);
+        self.wait_until(id, until.min(deadline.max(self.now)));
+    }
+
+    fn wait_until(&mut self, id: JobId, until: Moment) {
         let now = self.now;
         let job = self.jobs.get_mut(&id).unwrap();
         job.state = ModelState::Waiting(until);
@@ -136,8 +202,8 @@ impl Model {
         let client = job.client;
         if let Some(slot) = self.latest_for(&self.jobs[&id]) {
             self.lease(id, slot);
-        } else if !self.rotation.contains(&client) {
-            self.rotation.push(client);
+        } else if !self.rotation.iter().any(|(known, _)| *known == client) {
+            self.rotation.push((client, priority(client.0[0]).get()));
         }
     }
 
@@ -253,7 +319,7 @@ impl Model {
                     self.wait(id);
                 }
             }
-            Concrete::Submit(id, client, fit) => self.submit(id, client, fit),
+            Concrete::Submit(id, claim, fit) => self.submit(id, claim, fit),
             Concrete::Close(id) => {
                 if let Some(job) = self.jobs.remove(&id) {
                     if let ModelState::Leased(_, slot, ..) = job.state {
@@ -265,7 +331,12 @@ impl Model {
             Concrete::BeginResult(worker, lease) => {
                 return Answer::Begin(match self.held(lease) {
                     Some((id, slot, holder)) if holder == worker => {
-                        self.jobs.get_mut(&id).unwrap().state = ModelState::Answering(worker);
+                        let job = self.jobs.get_mut(&id).unwrap();
+                        let (fit, before) = (job.fit, job.state);
+                        job.state = ModelState::Answering(worker);
+                        if let ModelState::Leased(_, _, _, until) = before {
+                            self.served(fit, until);
+                        }
                         self.decisions.push(Decision::Settle { slot });
                         Ok(id)
                     }
@@ -283,7 +354,7 @@ impl Model {
         Answer::Nothing
     }
 
-    pub(super) fn submit(&mut self, id: JobId, client: ClientKey, fit: Fit) {
+    pub(super) fn submit(&mut self, id: JobId, claim: Claim, fit: Fit) {
         let graced = |at: Moment| self.now.since(at) < self.terms.worker_grace;
         let may_run = !self.offering(fit).is_empty()
             || graced(Moment::START)
@@ -294,17 +365,41 @@ impl Model {
         if !may_run {
             return self.refuse(id, Refusal::NoWorker);
         }
-        let state = ModelState::Waiting(self.now);
-        let since = self.now;
-        let job = ModelJob { client, fit, losses: 0, reports: 0, avoid: None, since, state };
-        let is_waiting =
-            |job: &&ModelJob| matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none();
-        let waiting = self.jobs.values().filter(is_waiting).count();
-        if self.latest_for(&job).is_none() && waiting >= self.terms.queue_jobs_max {
-            return self.refuse(id, Refusal::QueueFull);
+        let Claim { client, queued_max, deadline, .. } = claim;
+        let mut job = ModelJob {
+            client,
+            fit,
+            losses: 0,
+            reports: 0,
+            avoid: None,
+            since: self.now,
+            deadline: deadline.map(|deadline| self.now.after(deadline)),
+            position: 0,
+            state: ModelState::Waiting(self.now),
+        };
+        let service = self.services.get(&fit).copied().unwrap_or_default().min(WALL);
+        let patience = deadline.map(|deadline| deadline.saturating_sub(service));
+        let patience = self.terms.queue_wait.min(patience.unwrap_or(Duration::MAX));
+        if self.latest_for(&job).is_none() {
+            let place = self.place(id, &job);
+            let is_fresh = |job: &&ModelJob| {
+                matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none()
+            };
+            let fresh: Vec<&ModelJob> = self.jobs.values().filter(is_fresh).collect();
+            let own = fresh.iter().filter(|job| job.client == client).count();
+            if fresh.len() >= self.terms.queue_jobs_max {
+                return self.refuse(id, Refusal::QueueFull(place));
+            }
+            if own >= queued_max {
+                return self.refuse(id, Refusal::ClientQueueFull(place));
+            }
+            if patience.is_zero() || place.wait.is_some_and(|wait| wait > patience) {
+                return self.refuse(id, Refusal::TooLong(place));
+            }
+            job.position = place.position;
         }
         self.jobs.insert(id, job);
-        self.wait(id);
+        self.wait_until(id, self.now.after(patience));
     }
 
     pub(super) fn tick(&mut self, now: Moment) {
@@ -327,17 +422,22 @@ impl Model {
                     self.decisions.push(Decision::Release { slot });
                 }
                 Timer::Job(id) => {
+                    let place = self.place(id, &self.jobs[&id]);
                     let job = self.jobs.remove(&id).unwrap();
                     let refusal = match (job.losses + job.reports, self.offering(job.fit).len()) {
                         (1.., _) => Refusal::WorkerLost,
                         (0, 0) => Refusal::NoWorker,
-                        (0, _) => Refusal::QueueTimeout,
+                        (0, _) => Refusal::QueueTimeout(place),
                     };
                     self.refuse(id, refusal);
                 }
                 Timer::Lease(lease) => {
                     let (job, slot, _) = self.held(lease).unwrap();
-                    self.jobs.remove(&job);
+                    if let Some(ModelJob { fit, state: ModelState::Leased(.., until), .. }) =
+                        self.jobs.remove(&job)
+                    {
+                        self.served(fit, until);
+                    }
                     self.decisions.push(Decision::Overdue { job });
                     self.decisions.push(Decision::Cancel { slot });
                 }
@@ -355,5 +455,29 @@ impl Model {
 
     pub(super) fn waiting(&self) -> usize {
         self.jobs.values().filter(|job| matches!(job.state, ModelState::Waiting(_))).count()
+    }
+}
+
+fn next<'a>(
+    waiting: impl Iterator<Item = (&'a JobId, &'a ModelJob)>,
+    rotation: &[(ClientKey, u8)],
+) -> Option<JobId> {
+    let by_turn = |(id, job): &(&JobId, &ModelJob)| {
+        let turn = rotation.iter().position(|(client, _)| *client == job.client);
+        (job.avoid.is_none(), turn, **id)
+    };
+    waiting.min_by_key(by_turn).map(|(id, _)| *id)
+}
+
+/// A job that lost its worker takes no turn.
+fn take_turn(rotation: &mut Vec<(ClientKey, u8)>, job: &ModelJob) {
+    let at = rotation.iter().position(|(client, _)| *client == job.client).unwrap();
+    if job.avoid.is_some() {
+        return;
+    }
+    rotation[at].1 -= 1;
+    if rotation[at].1 == 0 {
+        let (client, _) = rotation.remove(at);
+        rotation.push((client, priority(client.0[0]).get()));
     }
 }
