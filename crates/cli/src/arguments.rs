@@ -45,6 +45,11 @@ pub struct ServerArgs {
     /// The server
     #[arg(long, value_name = "URL", env = "PE_SERVER", default_value = "http://127.0.0.1:8080")]
     pub server: Server,
+
+    /// With https: PEM file of the authorities that may vouch for the server, in place of the
+    /// system's
+    #[arg(long, value_name = "FILE", env = "PE_CA")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Arguments of `pe run`.
@@ -280,7 +285,7 @@ mod tests {
             vec!["pe", "run", "--image", "x", "--no-cache", "--refresh"],
             vec!["pe", "run", "--image", "x", "--stdin", "a", "-i"],
             vec!["pe", "run", "--image", "x", "--force"],
-            vec!["pe", "images", "--server", "https://example.org"],
+            vec!["pe", "images", "--server", "ftp://example.org"],
         ] {
             let refused = Cli::try_parse_from(&args).expect_err("must be refused");
             assert_eq!(refused.exit_code(), 2, "{args:?}");

@@ -6,7 +6,9 @@
 
 mod body;
 mod reply;
+mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use pe_proto::api::{BINARY, PROBLEM, Problem, RUN_PATH};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
 
 use crate::answer::{AnswerReader, BadAnswer, Received};
 use crate::limits;
@@ -127,6 +130,7 @@ impl Patience {
 pub struct Client {
     server: Server,
     patience: Patience,
+    ca: Option<PathBuf>,
 }
 
 /// A connection and the task that moves its bytes. Dropping it closes the connection.
@@ -138,7 +142,14 @@ struct Connection {
 impl Client {
     /// A client of a server.
     pub fn new(server: Server, patience: Patience) -> Self {
-        Self { server, patience }
+        Self { server, patience, ca: None }
+    }
+
+    /// One that trusts these authorities in place of the system's.
+    #[must_use]
+    pub fn trusting(mut self, ca: Option<PathBuf>) -> Self {
+        self.ca = ca;
+        self
     }
 
     /// `GET`, with a bounded answer of any status.
@@ -261,6 +272,14 @@ impl Client {
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
+        let stream = if self.server.is_tls {
+            let shaking = tls::shake(self.server.host(), self.ca.as_deref(), stream);
+            let shaken = timeout(self.patience.connect, shaking).await;
+            let shaken = shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            Either::Right(shaken.map_err(refused)?)
+        } else {
+            Either::Left(stream)
+        };
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(self.broken("at its start"))?;
         let mut driver = JoinSet::new();

@@ -1,27 +1,28 @@
 //! Flags.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
 
 use crate::config::Overrides;
+use crate::config::listen::{self, Listen};
 
 /// The load balancer of Program Explorer: clients post jobs to it, workers dial in and take them.
 #[derive(Debug, Parser)]
 #[command(name = "pe-lb", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// Address for clients (HTTP/1.1 and HTTP/2 in clear text) [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    /// Listener for clients (HTTP/1.1 and HTTP/2): IP:PORT, unix:/PATH or systemd:NAME, with tls:
+    /// and proxy: (PROXY protocol) before it; may be given several times [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "LISTENER")]
+    listen: Vec<Listen>,
 
-    /// Address for workers (HTTP/2 in clear text) [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS")]
-    listen_workers: Option<SocketAddr>,
+    /// Listener for workers (HTTP/2) [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "LISTENER")]
+    listen_workers: Vec<Listen>,
 
-    /// Address for operators and Prometheus (HTTP in clear text) [default: 127.0.0.1:8082]
-    #[arg(long, value_name = "ADDRESS")]
-    listen_admin: Option<SocketAddr>,
+    /// Listener for operators and Prometheus; `none` for none [default: 127.0.0.1:8082]
+    #[arg(long, value_name = "LISTENER", value_parser = listen::flag)]
+    listen_admin: Vec<AdminFlag>,
 
     /// Catalogue of images, as JSON
     #[arg(long, value_name = "FILE")]
@@ -55,6 +56,10 @@ pub struct Cli {
     #[arg(long)]
     pub log_json: bool,
 }
+
+/// What `--listen-admin` is read as; clap takes an `Option` by that name for a flag that may be
+/// left out.
+type AdminFlag = Option<Listen>;
 
 impl Cli {
     /// What the flags set.

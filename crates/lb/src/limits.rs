@@ -219,6 +219,41 @@ pub const FLIGHT_SEATS_MAX: usize = 4096;
 /// Client connections (default). A file descriptor and, when idle, about 20 KiB each.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
+/// Connections of one client (an IPv4 address, or an IPv6 network of 64 bits) (default). A crowd
+/// behind one address of a provider has some hundred; one client must not have all.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1024;
+
+/// Connections that were asked to leave for others and have not gone, beyond those with a seat.
+pub const CONNECTIONS_LEAVING_MAX: usize = 512;
+
+/// How long one that was asked to leave may take: a GOAWAY and its answer.
+pub const LEAVING_TIME: Duration = Duration::from_secs(2);
+
+/// Connections that are being told that there is no room; more are closed without a word.
+pub const TURNED_AWAY_MAX: usize = 256;
+
+/// How long telling them may take.
+pub const TURNED_AWAY_TIME: Duration = Duration::from_secs(5);
+
+/// When a client that found no room may come again.
+pub const TURNED_AWAY_RETRY: Duration = Duration::from_secs(5);
+
+/// TLS handshakes at a time (default). Each costs about 20 KiB and half a millisecond; when there
+/// are more, the oldest is given up: a client that means it needs two round trips.
+pub const HANDSHAKES_MAX: usize = 1024;
+
+/// Time for a TLS handshake.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// Time for the header of the PROXY protocol: the proxy has it when it connects.
+pub const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of that header: addresses, and extensions that proxies add and nobody here reads.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2048;
+
+/// Proxies between a client and us that a header may name.
+pub const HOPS_MAX: usize = 16;
+
 /// Worker connections; each may carry thousands of slots.
 pub const WORKER_CONNECTIONS_MAX: usize = 1024;
 
@@ -243,6 +278,25 @@ pub const WORKER_STREAMS_MAX: u32 = 16 * 1024;
 /// Streams reset by a client before they were accepted, and streams reset by us for its errors,
 /// until the connection is ended (rapid reset, CVE-2023-44487; MadeYouReset, CVE-2025-8671).
 pub const RESETS_MAX: usize = 64;
+
+/// Streams that a client resets at once and per second: a page that is left resets what it has
+/// open, twice over, and a CDN passes on what its clients do; a rapid reset is thousands a second.
+pub const RESETS_BURST: u32 = 2 * CLIENT_STREAMS_MAX;
+/// See [`RESETS_BURST`].
+pub const RESETS_PER_SECOND: u32 = 64;
+
+/// PING, SETTINGS, WINDOW_UPDATE and other frames that ask for nothing, at once and per second,
+/// beyond those that requests and moved bytes earn: what libraries send to measure a link is tens
+/// a second.
+pub const CONTROL_BURST: u32 = 1024;
+/// See [`CONTROL_BURST`].
+pub const CONTROL_PER_SECOND: u32 = 128;
+
+/// HPACK table for a client's headers: the protocol's default, and enough for what repeats.
+pub const HEADER_TABLE_BYTES: u32 = 4096;
+
+/// Payload of a frame: the protocol's least. Larger frames only cost larger buffers.
+pub const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
 /// The same on a worker's connection: a worker that gives up resets all its streams at once.
 pub const WORKER_RESETS_MAX: usize = WORKER_STREAMS_MAX as usize;
@@ -278,8 +332,19 @@ pub const IDLE: Duration = Duration::from_secs(75);
 /// A client that takes nothing of its answer for this long loses its connection.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 
-/// How often a connection is looked at for the two above.
+/// Bytes per second that a client must take of what it is owed, on average over [`WRITE_STALL`]
+/// (default): slower than any link that somebody waits at.
+pub const READ_RATE_MIN: u64 = 256;
+
+/// How often a connection is looked at for the three above.
 pub const VITALS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often connections are counted by their state.
+pub const ATTENDANCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`. All clients of
+/// a process that was restarted may come at once.
+pub const BACKLOG: u32 = 4096;
 
 /// Pause of a listener after an error of `accept`, such as too many open files.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -9,6 +9,8 @@ use clap::Parser as _;
 use pe_lb::cli::Cli;
 use pe_lb::config::Config;
 use pe_lb::server::{Drained, Server};
+use pe_lb::shell::edge::activation::Activated;
+use pe_lb::shell::edge::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -79,15 +81,16 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Asked for first: a signal from here on is a drain, never a sudden end.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::bind(config).await?;
-        let (clients, workers) = server.addresses()?;
-        let admin = server.admin_address()?;
-        info!(%clients, %workers, %admin, "listening");
+        let activated = Activated::from_env().context("sockets that were passed")?;
+        let server = Server::bind_with(config, activated)?;
+        let [clients, workers, admin] = server.listening();
+        info!(clients, workers, admin, "listening");
         let stop = async {
             tokio::select! {
                 biased;

@@ -14,8 +14,16 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 6] =
-    ["catalogue", "wall_ms_default", "wall_ms_max", "admin", "access_log", "admission"];
+const LIVE: [&str; 8] = [
+    "catalogue",
+    "wall_ms_default",
+    "wall_ms_max",
+    "admin",
+    "access_log",
+    "admission",
+    "tls",
+    "workers_tls",
+];
 
 /// See the module.
 #[derive(Debug)]
@@ -73,6 +81,7 @@ fn is_live(key: &str) -> bool {
 fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.live.replace(config)?;
     app.admit.reload(config);
+    app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     Ok(())
 }

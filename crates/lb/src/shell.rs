@@ -1,9 +1,9 @@
-//! Sockets: what speaks HTTP with clients and workers. Reading order: [`serve`], [`router`],
+//! Sockets: what speaks HTTP with clients and workers. Reading order: [`edge`], [`router`],
 //! [`run`], [`link`].
 
 pub mod admit;
 pub mod app;
-pub mod serve;
+pub mod edge;
 
 pub mod router;
 

@@ -35,14 +35,18 @@ mod client;
 pub mod lease;
 mod session;
 mod slot;
+mod tls;
 
 pub use client::{LbAddress, LbAddressError, Token};
+pub use tls::LinkTls;
 
 /// What a link is made with.
 #[derive(Debug)]
 pub struct LinkTerms {
     /// Where the LB listens for workers.
     pub lb: LbAddress,
+    /// How TLS is spoken with it, if it is.
+    pub tls: LinkTls,
     /// Shown to the LB with every request.
     pub token: Option<Token>,
     /// Who we are and what we offer.

@@ -26,7 +26,8 @@ struct Prepared {
 
 pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
     let wall = args.wall.unwrap_or(Duration::from_millis(WALL_MS_DEFAULT));
-    let client = Client::new(args.server.server.clone(), Patience::for_wall(wall));
+    let client = Client::new(args.server.server.clone(), Patience::for_wall(wall))
+        .trusting(args.server.ca.clone());
     let quiet = args.quiet;
     let (json, timings) = (args.json, args.timings);
     let prepared = blocking(move || prepare(&args)).await??;

@@ -30,8 +30,9 @@ impl Files {
 #[test]
 fn everything_has_a_default_but_the_catalogue() {
     let config = Files::new().load("").unwrap();
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.listen_workers.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.listen, [Listen::local(8080)]);
+    assert_eq!(config.listen_workers, [Listen::local(8081)]);
+    assert_eq!(config.listen_admin, [Listen::local(8082)]);
     assert_eq!(config.grants.wall_ms_default, 10_000);
     assert_eq!(config.terms.queue_jobs_max, 256);
     let bad = Config::load(None, Overrides::default()).unwrap_err();
@@ -43,12 +44,12 @@ fn flags_go_before_the_file() {
     let files = Files::new();
     let file = files.write("lb.toml", "listen = \"127.0.0.1:1\"\nwall_ms_max = 1000\n");
     let flags = Overrides {
-        listen: Some("127.0.0.1:2".parse().unwrap()),
+        listen: vec!["127.0.0.1:2".parse().unwrap()],
         catalogue: Some(files.dir.path().join("catalogue.json")),
         ..Overrides::default()
     };
     let config = Config::load(Some(&file), flags).unwrap();
-    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.listen, [Listen::local(2)]);
     assert_eq!((config.grants.wall_ms_max, config.grants.wall_ms_default), (1000, 1000));
 }
 

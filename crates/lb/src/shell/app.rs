@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::AccessLog;
 use super::admit::Admit;
+use super::edge::{Edge, Patience};
 use super::health::Readiness;
 use super::live::Live;
 use super::request_id::RequestIds;
 use super::run::Flights;
-use super::serve::Patience;
 use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
@@ -53,6 +53,8 @@ pub struct App {
     pub drain: CancellationToken,
     /// How long clients are waited for.
     pub patience: Patience,
+    /// What connections share.
+    pub edge: Edge,
     /// What workers prove themselves with, if anything.
     pub worker_token: Option<pe_proto::Digest>,
 }

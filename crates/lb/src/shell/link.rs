@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use super::app::App;
 use super::outgoing::Outgoing;
 use crate::core::broker::{Offer, ParkRefused};
+use crate::core::client::CertificateNames;
 use crate::driver::{SlotVerdict, Visit};
 use crate::respond::LinkRefusal;
 use frame::read_frame;
@@ -30,6 +31,8 @@ use lease_body::LeaseBody;
 #[derive(Debug)]
 pub struct Link {
     app: Arc<App>,
+    /// Who the worker's certificate says that it is, if it had to show one.
+    names: Option<CertificateNames>,
     /// A leaf lock: taken to look, never held on.
     session: Mutex<Option<Arc<Session>>>,
 }
@@ -44,8 +47,8 @@ struct Session {
 
 impl Link {
     /// A connection that has not said hello.
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app, session: Mutex::new(None) }
+    pub fn new(app: Arc<App>, names: Option<CertificateNames>) -> Self {
+        Self { app, names, session: Mutex::new(None) }
     }
 
     /// Whether hello was said.
@@ -126,6 +129,7 @@ impl Link {
             vmm = hello.vmm,
             slots = hello.slots,
             images = hello.images.len(),
+            certificate = self.names.as_ref().map(|names| names.0.join(",")),
             "worker arrived"
         );
         let Hello { worker, arch, cpu, vmm, kernel, images, .. } = hello;

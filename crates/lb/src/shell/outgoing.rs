@@ -13,7 +13,7 @@ use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
 use super::run::replay::Replay;
-use super::vitals::Pulse;
+use super::vitals::{Piece, Pulse};
 use crate::limits::PIECE_BYTES;
 
 /// See the module.
@@ -109,6 +109,8 @@ impl Outgoing {
     /// Makes it a sign of life of its connection.
     #[must_use]
     pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        // The answer's head is given: with a closed window, this body is never asked.
+        pulse.gave();
         self.pulse = Some(pulse);
         self
     }
@@ -133,13 +135,13 @@ impl Outgoing {
 }
 
 impl Body for Outgoing {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, h2::Error>>> {
         let polled = match &mut self.source {
             Source::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Source::Whole(bytes) => {
@@ -167,7 +169,14 @@ impl Body for Outgoing {
                 Poll::Pending => pulse.waits(),
             }
         }
-        polled.map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(h2::Error::from)))
+        let counted = |bytes: Bytes| match &self.pulse {
+            Some(pulse) => pulse.piece(bytes),
+            None => bytes.into(),
+        };
+        let framed = |piece: Result<Bytes, Aborted>| {
+            piece.map(|bytes| Frame::data(counted(bytes))).map_err(h2::Error::from)
+        };
+        polled.map(|piece| piece.map(framed))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -13,7 +13,6 @@ mod landing;
 mod receive;
 pub mod replay;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::EXPECT;
@@ -47,12 +46,12 @@ pub use landing::Landing;
 /// A dropped future gives its seat up.
 pub async fn answer(
     app: &Arc<App>,
-    peer: IpAddr,
+    client: Client,
     request_id: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Failure> {
     let (parts, mut body) = request.into_parts();
-    let caller = match app.admit.arrive(&Client::at(peer), &parts.headers) {
+    let caller = match app.admit.arrive(&client, &parts.headers) {
         Ok(caller) => caller,
         Err(failure) => return Err(failure.with_rest_of(body)),
     };

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::doctor::facts::HostFacts;
 use crate::doctor::{Needs, checks};
 use crate::host;
-use crate::link::{LbAddress, Token, call};
+use crate::link::{LbAddress, LinkTls, Token, call};
 
 /// How the LB answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,7 @@ impl LbFacts {
 /// Asks the LB; the clock is judged by its answer.
 pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>) -> Probe {
     let (lb, token_file) = (config.lb.clone(), config.token_file.clone());
+    let tls = config.lb_tls.clone();
     let (facts, arch) = (Arc::clone(facts), needs.arch);
     let name = config.name.clone().unwrap_or_else(host::name);
     let ask = async move {
@@ -79,7 +80,7 @@ pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>)
         };
         let is_set = token.is_some();
         let found = match lb {
-            Some(lb) => look(lb, token, hello(name, arch.unwrap_or(Arch::X86_64))).await,
+            Some(lb) => look(lb, &tls, token, hello(name, arch.unwrap_or(Arch::X86_64))).await,
             None => LbFacts::NotSet,
         };
         vec![
@@ -113,10 +114,10 @@ fn hello(name: String, arch: Arch) -> Hello {
 /// What the LB's log shows after the worker's name.
 const DOCTOR: &str = " (doctor)";
 
-async fn look(lb: LbAddress, token: Option<Token>, hello: Hello) -> LbFacts {
+async fn look(lb: LbAddress, tls: &LinkTls, token: Option<Token>, hello: Hello) -> LbFacts {
     let at = lb.to_string();
     let began = tokio::time::Instant::now();
-    let called = call::call(lb, token, hello).await;
+    let called = call::call(lb, tls, token, hello).await;
     let took = began.elapsed();
     let off = |date: Option<SystemTime>| date.map(|date| apart(date, SystemTime::now()));
     match called {
