@@ -58,6 +58,10 @@ pub struct RunArgs {
     #[command(flatten)]
     pub server: ServerArgs,
 
+    /// A file with your API key, if the server's operator gave you one
+    #[arg(long, value_name = "FILE", env = "PE_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+
     /// The image to run in: `name`, `name:tag` or a digest; `pe images` lists them
     #[arg(long, value_name = "REF")]
     pub image: String,

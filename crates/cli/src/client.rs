@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -29,7 +29,7 @@ use crate::limits;
 use crate::progress::{LiveLine, Progress};
 use crate::server::Server;
 use crate::units::show_duration;
-use crate::words;
+use crate::words::{self, Wait};
 
 use body::Upload;
 pub use reply::Reply;
@@ -73,12 +73,12 @@ pub enum ClientError {
         waited: Duration,
     },
     /// The server says no, and why.
-    #[error("{}", words::problem(.problem, .retry_after.as_deref()))]
+    #[error("{}", words::problem(.problem, .wait))]
     Problem {
         /// What it says.
         problem: Box<Problem>,
-        /// Seconds, as in the header.
-        retry_after: Option<String>,
+        /// What it says about waiting.
+        wait: Box<Wait>,
     },
     /// An answer that no Program Explorer server gives.
     #[error(
@@ -130,6 +130,7 @@ impl Patience {
 pub struct Client {
     server: Server,
     patience: Patience,
+    key: Option<HeaderValue>,
     ca: Option<PathBuf>,
 }
 
@@ -142,7 +143,13 @@ struct Connection {
 impl Client {
     /// A client of a server.
     pub fn new(server: Server, patience: Patience) -> Self {
-        Self { server, patience, ca: None }
+        Self { server, patience, key: None, ca: None }
+    }
+
+    /// Shows an API key with jobs.
+    #[must_use]
+    pub fn with_key(self, key: Option<HeaderValue>) -> Self {
+        Self { key, ..self }
     }
 
     /// One that trusts these authorities in place of the system's.
@@ -252,7 +259,7 @@ impl Client {
         match problem {
             Some(problem) => ClientError::Problem {
                 problem: Box::new(problem),
-                retry_after: reply.retry_after.clone(),
+                wait: Box::new(reply.wait.clone()),
             },
             None => ClientError::NotOurs {
                 server: self.server.clone(),
@@ -303,6 +310,9 @@ impl Client {
         if is_upload {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(BINARY));
             headers.insert(ACCEPT, HeaderValue::from_static(BINARY));
+            if let Some(key) = &self.key {
+                headers.insert(AUTHORIZATION, key.clone());
+            }
         }
         request
     }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::chores::Chore;
 use crate::config::Overrides;
 use crate::config::listen::{self, Listen};
 
 /// The load balancer of Program Explorer: clients post jobs to it, workers dial in and take them.
 #[derive(Debug, Parser)]
-#[command(name = "pe-lb", version, after_help = EXAMPLES)]
+#[command(name = "pe-lb", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// Listener for clients (HTTP/1.1 and HTTP/2): IP:PORT, unix:/PATH or systemd:NAME, with tls:
     /// and proxy: (PROXY protocol) before it; may be given several times [default: 127.0.0.1:8080]
@@ -55,6 +56,10 @@ pub struct Cli {
     /// Log lines as JSON objects
     #[arg(long)]
     pub log_json: bool,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub chore: Option<Chore>,
 }
 
 /// What `--listen-admin` is read as; clap takes an `Option` by that name for a flag that may be
@@ -94,6 +99,9 @@ Examples:
   For others, workers with a token, long jobs allowed:
     pe-lb --listen 0.0.0.0:8080 --listen-workers 0.0.0.0:8081 \\
           --catalogue catalogue.json --worker-token-file worker.token --wall-ms-max 120000
+
+  A key for somebody who may do more than others:
+    pe-lb key new ci --class gold
 
   A first job:
     curl --json '{\"image\":\"busybox\",\"args\":[\"echo\",\"hello\"]}' 127.0.0.1:8080/api/v1/run

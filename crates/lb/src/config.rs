@@ -11,6 +11,7 @@ pub mod connections;
 mod file;
 pub mod http2;
 pub mod listen;
+mod memory;
 mod proxies;
 mod source;
 pub mod tls;
@@ -59,6 +60,7 @@ pub struct Config {
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
     pub(crate) admission: Policy,
+    pub(crate) bodies_bytes_max: usize,
     pub(crate) cache: crate::cache::Sizes,
     pub(crate) admin: AdminTerms,
     pub(crate) access_log: Destination,
@@ -187,6 +189,9 @@ impl Config {
         let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
         let admin = raw.admin.check(admin_token);
         let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
+        let bodies_bytes_max = raw.memory.check();
+        let bodies_bytes_max =
+            bodies_bytes_max.map_err(|problem| value("memory.bodies_bytes_max", &problem))?;
         let queue = raw.queue;
         let times = raw.times;
         let terms = Terms {
@@ -288,6 +293,7 @@ impl Config {
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
             admission: raw.admission.check(&origin)?,
+            bodies_bytes_max,
             admin,
             access_log: raw.access_log.check(),
             source,

@@ -63,11 +63,13 @@ pub const JSON_BYTES_MAX: usize = INPUT_BYTES / 3 * 4 + 2 * CONFIG_BYTES_MAX;
 /// A job in the binary form.
 pub const BINARY_BYTES_MAX: usize = 4 + CONFIG_BYTES_MAX + INPUT_BYTES;
 
-/// All bodies of jobs that are being received or run, together.
-pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// All bodies in flight together (default): of requests, half of it at most, and of results. A
+/// small fleet's jobs and their results fit in it many times over.
+pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// All results that are being collected for the JSON form, together.
-pub const RESULTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The least that it may be set to: one client alone, with all requests there may be beside it,
+/// can have the largest request and the largest result.
+pub const BODIES_BYTES_MIN: usize = 128 * 1024 * 1024;
 
 /// Time between two pieces of a request's body.
 pub const BODY_IDLE: Duration = Duration::from_secs(10);
@@ -426,8 +428,10 @@ pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);
-const _: () = assert!(JSON_BYTES_MAX <= BODIES_BYTES_MAX && BINARY_BYTES_MAX <= BODIES_BYTES_MAX);
-const _: () = assert!(RESULT_BYTES_MAX <= RESULTS_BYTES_MAX as u64);
-const _: () = assert!(MULTIPART_BYTES_MAX <= BODIES_BYTES_MAX);
 const _: () = assert!(CACHED_BYTES_MAX as u64 <= CACHE_DISK_MIB_MIN * 1024 * 1024);
+const _: () = assert!(BODIES_BYTES_MIN <= BODIES_BYTES_MAX);
+const _: () = assert!(4 * JSON_BYTES_MAX <= BODIES_BYTES_MIN);
+const _: () = assert!(4 * BINARY_BYTES_MAX <= BODIES_BYTES_MIN);
+const _: () = assert!(4 * MULTIPART_BYTES_MAX <= BODIES_BYTES_MIN);
+const _: () = assert!(4 * RESULT_BYTES_MAX <= BODIES_BYTES_MIN as u64);
 const _: () = assert!(DRIVER_MESSAGES_MAX > JOBS_MAX + SLOTS_MAX + 2 * WORKER_CONNECTIONS_MAX);

@@ -28,6 +28,9 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Some(chore) = cli.chore {
+        return answer(chore.run().map_err(Into::into));
+    }
     if let Some(file) = cli.check_config.clone() {
         return check_config(&file, cli);
     }
@@ -53,15 +56,20 @@ fn main() -> ExitCode {
 }
 
 /// `--check-config`: everything that a start reads is read, and nothing else happens.
-#[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
 fn check_config(file: &std::path::Path, cli: Cli) -> ExitCode {
-    match Config::load(Some(file), cli.overrides()) {
-        Ok(_) => {
-            println!("{}: good", file.display());
+    let checked = Config::load(Some(file), cli.overrides());
+    answer(checked.map(|_| format!("{}: good\n", file.display())).map_err(Into::into))
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
+fn answer(text: anyhow::Result<String>) -> ExitCode {
+    match text {
+        Ok(text) => {
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Err(bad) => {
-            complain(&bad.into());
+            complain(&bad);
             ExitCode::from(EXIT_USAGE)
         }
     }

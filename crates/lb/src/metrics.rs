@@ -4,6 +4,7 @@
 mod admission;
 pub mod cache;
 pub mod edge;
+mod memory;
 mod ops;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
 pub use admission::AdmissionMetrics;
+pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
 
 /// All metrics.
@@ -60,6 +62,8 @@ pub struct Metrics {
     workers: IntGauge,
     /// Admission.
     pub admission: AdmissionMetrics,
+    /// Memory for bodies.
+    pub memory: MemoryMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -195,6 +199,7 @@ impl Metrics {
             workers: build.gauge("workers", "Workers.")?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
+            memory: MemoryMetrics::new(&build)?,
             registry: build.0,
         };
         metrics.show_all();

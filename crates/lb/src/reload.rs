@@ -14,13 +14,14 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 9] = [
     "catalogue",
     "wall_ms_default",
     "wall_ms_max",
     "admin",
     "access_log",
     "admission",
+    "memory",
     "tls",
     "workers_tls",
 ];
@@ -81,6 +82,7 @@ fn is_live(key: &str) -> bool {
 fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.live.replace(config)?;
     app.admit.reload(config);
+    app.memory.resize(config.bodies_bytes_max);
     app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     Ok(())

@@ -10,6 +10,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use pe_proto::api::{PROBLEM, Problem, ProblemKind};
 
+use crate::core::admission::memory::NoRoom;
 use crate::core::admission::{Denied, Limit};
 use crate::core::broker::{Place, Refusal};
 use crate::core::resolve::Unresolved;
@@ -259,6 +260,16 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<NoRoom> for Failure {
+    fn from(no_room: NoRoom) -> Self {
+        let kind = match no_room {
+            NoRoom::All(_) => ProblemKind::NoRoom,
+            NoRoom::Share(_) => ProblemKind::TooManyRequests,
+        };
+        Self::new(kind, no_room.to_string())
+    }
+}
+
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
         let (kind, detail, wait) = match denied {
@@ -303,7 +314,7 @@ impl From<NotRun> for Failure {
         match not_run {
             NotRun::Refused(refusal) => refusal.into(),
             NotRun::Busy(busy) => busy.into(),
-            NotRun::NoRoom => full("too many large results at a time; try again later"),
+            NotRun::NoRoom(no_room) => no_room.into(),
             NotRun::Crowded => full("too many wait for the same job; its result will be known"),
             NotRun::Crashed => Self::new(ProblemKind::Internal, "the run failed"),
         }
@@ -340,7 +351,7 @@ impl From<NotTaken> for Failure {
                 Self::new(ProblemKind::TooLarge, detail)
             }
             NotTaken::TooSlow => Self::new(ProblemKind::RequestTimeout, detail),
-            NotTaken::NoRoom => Self::new(ProblemKind::QueueFull, detail),
+            NotTaken::NoRoom(no_room) => no_room.into(),
             NotTaken::CutOff
             | NotTaken::ConfigLength(_)
             | NotTaken::Archive(_)

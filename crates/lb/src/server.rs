@@ -35,6 +35,7 @@ use crate::shell::edge::listener::Listener;
 use crate::shell::edge::{Edge, admin, client, gate, worker};
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::live::Live;
+use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
 use crate::shell::run::Flights;
 
@@ -147,6 +148,7 @@ impl Server {
             NotBuilt::Cache { directory: directory.unwrap_or_default(), source }
         })?;
         let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
+        let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
             admit: Arc::new(admit),
             live: Live::new(&config)?,
@@ -158,8 +160,7 @@ impl Server {
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
             readiness,
-            bodies: App::bodies(),
-            results: App::results(),
+            memory,
             stop: CancellationToken::new(),
             drain: CancellationToken::new(),
             worker_token: config.worker_token,

@@ -21,6 +21,7 @@ pub mod live;
 pub mod pages;
 
 pub mod discard;
+pub mod memory;
 pub mod outgoing;
 pub mod request_id;
 pub mod vitals;

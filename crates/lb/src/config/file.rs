@@ -11,6 +11,7 @@ use super::cache;
 use super::connections::RawConnections;
 use super::http2::RawHttp2;
 use super::listen::RawListens;
+use super::memory::Memory;
 use super::proxies::RawProxies;
 use super::tls::{RawTls, RawWorkersTls};
 
@@ -33,6 +34,7 @@ pub(super) struct File {
     pub(super) times: Times,
     pub(super) canary: Canary,
     pub(super) admission: Admission,
+    pub(super) memory: Memory,
     pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,

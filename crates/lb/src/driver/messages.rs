@@ -8,11 +8,12 @@ use bytes::Bytes;
 use futures_util::Stream;
 use pe_proto::JobSpec;
 use pe_proto::link::{DoneHead, LeaseId};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::core::broker::{Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
 use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
+use crate::shell::memory::Room;
 
 /// To the driver.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ pub struct JobBody {
     /// Their length together.
     pub bytes: u64,
     /// Its share of the memory for bodies.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub room: Option<Room>,
 }
 
 /// What becomes of a parked slot.

@@ -19,11 +19,12 @@ use pe_proto::api::{BINARY, CachePolicy};
 use pe_proto::archive::BadArchive;
 use pe_proto::limits::CONFIG_BYTES_MAX;
 use pe_proto::{Digest, JobSpec};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use super::memory::Room;
 use crate::core::admission::Caller;
+use crate::core::admission::memory::{Kind, NoRoom};
 use crate::core::form::{Form, JSON, JobForm, MULTIPART};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
@@ -59,9 +60,9 @@ pub enum NotTaken {
     /// It did not come in time.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// The memory for bodies is used up.
-    #[error("too many large jobs at a time; try again later")]
-    NoRoom,
+    /// The memory for bodies is taken.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// It ended too soon.
     #[error("the body is cut off")]
     CutOff,
@@ -121,7 +122,7 @@ struct Upload<'a> {
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
-    room: Option<OwnedSemaphorePermit>,
+    room: Room,
     deadline: Instant,
 }
 
@@ -136,7 +137,8 @@ impl<'a> Upload<'a> {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, caller, body, bytes_max, bytes: 0, room: None, deadline })
+        let room = app.memory.room(Kind::Request, caller.key);
+        Ok(Self { app, caller, body, bytes_max, bytes: 0, room, deadline })
     }
 
     /// The most wall clock that its caller may ask for, if that is less than all may.
@@ -162,24 +164,13 @@ impl<'a> Upload<'a> {
             if self.bytes > self.bytes_max {
                 return Err(NotTaken::TooLarge(self.bytes_max));
             }
-            self.make_room(piece.len())?;
+            self.room.grow(piece.len())?;
             return Ok(Some(piece));
         }
     }
 
-    fn make_room(&mut self, bytes: usize) -> Result<(), NotTaken> {
-        let permits = u32::try_from(bytes).map_err(|_| NotTaken::NoRoom)?;
-        let bodies = Arc::clone(&self.app.bodies);
-        let more = bodies.try_acquire_many_owned(permits).map_err(|_| NotTaken::NoRoom)?;
-        match &mut self.room {
-            Some(room) => room.merge(more),
-            None => self.room = Some(more),
-        }
-        Ok(())
-    }
-
     /// The memory that it holds.
-    fn into_room(self) -> Option<OwnedSemaphorePermit> {
+    fn into_room(self) -> Room {
         self.app.metrics.job_bytes.inc_by(self.bytes as u64);
         self.room
     }

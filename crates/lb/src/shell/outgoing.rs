@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
+use super::memory::Room;
 use super::run::replay::Replay;
 use super::vitals::{Piece, Pulse};
 use crate::limits::PIECE_BYTES;
@@ -23,7 +23,7 @@ pub struct Outgoing {
     /// Lives as long as the answer is being sent.
     pulse: Option<Pulse>,
     /// What is kept until then, such as a share of memory.
-    kept: Option<OwnedSemaphorePermit>,
+    kept: Option<Room>,
     /// Becomes a line of the access log when the answer is over.
     note: Option<Note>,
     /// What is still to be received before the answer ends.
@@ -101,7 +101,7 @@ impl Outgoing {
 
     /// Keeps something until the answer was sent.
     #[must_use]
-    pub fn keeping(mut self, kept: Option<OwnedSemaphorePermit>) -> Self {
+    pub fn keeping(mut self, kept: Option<Room>) -> Self {
         self.kept = kept;
         self
     }

@@ -222,3 +222,119 @@ async fn a_client_that_floods_the_queue_does_not_hold_up_another() {
     assert_eq!(order, ["sh", "mine", "sh"], "in its first turn");
     assert_eq!(other.answer().await.expect("an answer").header("pe-queue-position"), "2");
 }
+
+#[tokio::test]
+async fn case_44_what_is_known_stays_free_when_the_budget_is_spent() {
+    let toml = "[admission]\ncpu_window_s = 1000\n[admission.classes.local]\ncpu_s = 1\n";
+    let lb = Lb::with(toml).await;
+    let worker = lb.worker("w1").await;
+    let client = lb.client().await;
+    let known = r#"{"image":"busybox","args":["known"]}"#;
+    let sent = post(&client, known, &[]).await;
+    worker.serve_one().await;
+    let first = sent.answer().await.expect("an answer");
+    assert_eq!(first.status, 200);
+    assert_eq!(run_with_usage(&client, &worker, 5_000_000).await.status, 200);
+    let unknown = r#"{"image":"busybox","args":["unknown"]}"#;
+    assert_eq!(refused(&run(&client, unknown, &[]).await), (429, "budget-spent".to_owned()));
+    for _ in 0..20 {
+        let hit = run(&client, known, &[]).await;
+        assert_eq!((hit.status.as_u16(), hit.json()["cache"].as_str()), (200, Some("hit")));
+        assert_eq!(hit.header("pe-queue-position"), "", "it never was in the queue");
+    }
+    let path = format!("/api/v1/results/{}", first.header("pe-job"));
+    assert_eq!(client.get(&path).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_joins_a_run_pays_nothing() {
+    let toml = "[admission.classes.local]\nruns_per_minute = 1\nruns_burst = 1\n";
+    let mut lb = Lb::with(toml).await;
+    let client = lb.client().await;
+    let job = r#"{"image":"busybox","args":["shared"]}"#;
+    let first = post(&client, job, &[]).await;
+    lb.until(|census| census.waiting == 1).await;
+    let joined = post(&client, job, &[]).await;
+    let other = run(&client, JOB, &[]).await;
+    assert_eq!(refused(&other), (429, "too-many-requests".to_owned()), "its own run is one more");
+    let worker = lb.worker("w1").await;
+    worker.serve_one().await;
+    for (sent, cache, position) in [(first, "miss", "1"), (joined, "joined", "")] {
+        let answer = sent.answer().await.expect("an answer");
+        assert_eq!(answer.json()["cache"], cache);
+        assert_eq!(answer.header("pe-queue-position"), position);
+    }
+}
+
+/// Sends so much of a body, and keeps the request open.
+async fn upload(client: &Client, bytes: usize) -> Sent {
+    let headers = [("content-type", JSON)];
+    let mut sent = client.begin(Method::POST, "/api/v1/run", &headers, false).await;
+    sent.body.send_data(vec![b' '; bytes].into(), false).expect("an open stream");
+    sent
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_the_memory_for_bodies() {
+    let file = keys(&format!("other gold {}\n", Digest::of(b"pe_other")));
+    let path = file.path.display();
+    let lb = Lb::with(&format!(
+        "[memory]\nbodies_bytes_max = 134217728\n\
+         [admission]\nkeys_file = \"{path}\"\n[admission.classes.gold]\n"
+    ))
+    .await;
+    let greedy = lb.client().await;
+    // Requests get half of 128 MiB, and one client no more than is free: 32 MiB.
+    let mut uploads = Vec::new();
+    for _ in 0..3 {
+        uploads.push(upload(&greedy, 12 * 1024 * 1024).await);
+    }
+    let answers = uploads.into_iter().map(|sent| Box::pin(sent.answer()));
+    let (first, _, rest) = futures_util::future::select_all(answers).await;
+    let answer = first.expect("an answer");
+    assert_eq!(refused(&answer), (429, "too-many-requests".to_owned()));
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("your share of the memory"), "{detail}");
+    let worker = lb.worker("w1").await;
+    let client = lb.client().await;
+    let other = post(&client, JOB, &[("authorization", "Bearer pe_other")]).await;
+    worker.serve_one().await;
+    assert_eq!(other.answer().await.expect("an answer").status, 200);
+    let metrics = lb.operator().await.get("/metrics").await;
+    let metrics = String::from_utf8(metrics.body).expect("text");
+    assert!(metrics.contains(r#"pe_lb_memory_refusals_total{limit="share"} 1"#), "{metrics}");
+    drop(rest);
+}
+
+/// Changes the settings and has them read again.
+async fn reload(lb: &Lb, toml: &str) {
+    std::fs::write(lb.path("lb.toml"), toml).expect("a file");
+    let operator = lb.operator().await;
+    let headers = [("content-type", JSON)];
+    let mut sent = operator.begin(Method::POST, "/admin/v1/reload", &headers, false).await;
+    sent.body.send_data("{}".into(), true).expect("an open stream");
+    let reloaded = sent.answer().await.expect("an answer");
+    assert_eq!(reloaded.status, 200, "{}", reloaded.json());
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_and_a_limit_lifted_by_a_reload() {
+    let file = keys(&format!("ci gold {}\n", Digest::of(b"pe_right")));
+    let path = file.path.display();
+    let with = |rate: u32| {
+        format!(
+            "[admission]\nkeys_file = \"{path}\"\n[admission.classes.gold]\n\
+             requests_per_s = {rate}\nrequests_burst = {rate}\n"
+        )
+    };
+    let lb = Lb::with(&with(1)).await;
+    let client = lb.client().await;
+    let ask = async || run(&client, "{", &[("authorization", "Bearer pe_right")]).await;
+    assert_eq!(refused(&ask().await).0, 400);
+    assert_eq!(refused(&ask().await).0, 429);
+    reload(&lb, &with(1000)).await;
+    assert_eq!(refused(&ask().await).0, 400);
+    std::fs::write(&file.path, "").expect("a file");
+    reload(&lb, &with(1000)).await;
+    assert_eq!(refused(&ask().await), (401, "unauthorized".to_owned()));
+}

@@ -35,7 +35,7 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
         converted.await.map_err(|_| NotTaken::Crashed)??
     };
     let bytes = archive.len() as u64;
-    let body = JobBody { pieces: vec![archive.into()], bytes, room };
+    let body = JobBody { pieces: vec![archive.into()], bytes, room: Some(room) };
     Ok(Intake { spec, body, digest, cache })
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn take(
         built.map_err(|_| NotTaken::Crashed)??
     };
     let bytes = archive.len() as u64;
-    let body = JobBody { pieces: vec![archive.into()], bytes, room };
+    let body = JobBody { pieces: vec![archive.into()], bytes, room: Some(room) };
     Ok(Intake { spec, body, digest, cache: config.cache })
 }
 

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::landing::{Facts, Landing};
 use super::receive::{Unusable, receive};
+use crate::core::admission::memory::NoRoom;
 use crate::core::broker::{Claim, Loss, Refusal};
 use crate::driver::{Busy, Delivery, JobVerdict, Order};
 use crate::shell::app::App;
@@ -37,8 +38,8 @@ pub enum NotRun {
     #[error(transparent)]
     Busy(#[from] Busy),
     /// It was run, but its result cannot be held.
-    #[error("no room for the result")]
-    NoRoom,
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Too many wait for the same run.
     #[error("too many wait for the same job")]
     Crowded,
@@ -68,9 +69,12 @@ pub async fn execute(
     progress: &watch::Sender<Progress>,
 ) -> Result<Arc<Landing>, NotRun> {
     let started = Instant::now();
+    let claim = claim.into();
+    let client = claim.client;
     let mut running = app.driver.submit(claim, Arc::clone(&order)).await?;
     let mut reported: Option<Arc<Landing>> = None;
     let facts = |meta: ResultMeta| Facts {
+        client,
         digest,
         request_id: order.request_id.clone(),
         image: order.spec.image,
@@ -117,7 +121,7 @@ pub async fn execute(
         };
         let landing = match receive(app, facts, bytes, pieces, receipt, begun).await {
             Ok(landing) => landing,
-            Err(Unusable::NoRoom) => return reported.ok_or(NotRun::NoRoom),
+            Err(Unusable::NoRoom(no_room)) => return reported.ok_or(NotRun::NoRoom(no_room)),
             Err(unusable) => {
                 warn!(worker, reason = %unusable, "result unusable");
                 app.metrics.results_retried.inc();

@@ -210,7 +210,7 @@ async fn run(
             match not_run {
                 NotRun::Refused(_) | NotRun::Busy(_) => ticket.refund(),
                 // It was run, or may have been: what was set aside stays spent.
-                NotRun::NoRoom | NotRun::Crowded | NotRun::Crashed => drop(ticket),
+                NotRun::NoRoom(_) | NotRun::Crowded | NotRun::Crashed => drop(ticket),
             }
             Progress::NotRun(not_run)
         }
