@@ -10,6 +10,7 @@ mod admin;
 mod admission;
 mod cache;
 mod curl;
+mod deploy;
 mod disk;
 mod drain;
 mod edge;
