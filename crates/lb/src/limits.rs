@@ -189,7 +189,7 @@ pub const CACHE_DISK_MIB_MAX: u64 = 1024 * 1024 * 1024 * 1024;
 
 /// A result in the binary form: the largest archive, and a head with all its texts at their
 /// bounds, which JSON may write as six bytes each.
-pub const CACHED_BYTES_MAX: usize = RESULT_BYTES_MAX as usize + 1024 * 1024;
+pub const CACHED_BYTES_MAX: u64 = RESULT_BYTES_MAX + 1024 * 1024;
 
 /// Results read from disk at a time: more would not make a disk faster.
 pub const DISK_READS_MAX: usize = 16;
@@ -432,7 +432,7 @@ pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);
-const _: () = assert!(CACHED_BYTES_MAX as u64 <= CACHE_DISK_MIB_MIN * 1024 * 1024);
+const _: () = assert!(CACHED_BYTES_MAX <= CACHE_DISK_MIB_MIN * 1024 * 1024);
 const _: () = assert!(BODIES_BYTES_MIN <= BODIES_BYTES_MAX);
 const _: () = assert!(4 * JSON_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * BINARY_BYTES_MAX <= BODIES_BYTES_MIN);

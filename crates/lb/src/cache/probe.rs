@@ -41,7 +41,7 @@ impl Cache {
         memory.insert(Arc::clone(&made));
         let found = memory.whole(&key);
         memory.remove(digest);
-        if !found.is_some_and(|found| found.body == made.body) {
+        if found.is_none_or(|found| found.body != made.body) {
             return Err(Forgetful::Memory);
         }
         if let Some(disk) = &self.disk {
@@ -49,7 +49,7 @@ impl Cache {
             disk.flush().await;
             let found = disk.load(digest).await;
             disk.remove(digest).await;
-            if !found.is_some_and(|found| found == made.body) {
+            if found.is_none_or(|found| found != made.body) {
                 return Err(Forgetful::Disk);
             }
         }

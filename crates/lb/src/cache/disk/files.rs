@@ -87,14 +87,14 @@ impl Files {
 
     /// Reads a result and checks it.
     pub(super) fn read(&self, job: Digest) -> Result<Vec<u8>, NotRead> {
-        let mut file = File::open(self.place(job)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => NotRead::Absent,
-            _ => NotRead::Io(error),
+        let mut file = File::open(self.place(job)).map_err(|error| {
+            let is_absent = error.kind() == io::ErrorKind::NotFound;
+            if is_absent { NotRead::Absent } else { NotRead::Io(error) }
         })?;
         let mut head = [0; HEAD_BYTES];
-        let cut_off = |error: io::Error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => NotRead::Corrupt,
-            _ => NotRead::Io(error),
+        let cut_off = |error: io::Error| {
+            let is_short = error.kind() == io::ErrorKind::UnexpectedEof;
+            if is_short { NotRead::Corrupt } else { NotRead::Io(error) }
         };
         file.read_exact(&mut head).map_err(cut_off)?;
         let (hash, length) = check_head(&head, job).ok_or(NotRead::Corrupt)?;
@@ -162,9 +162,9 @@ fn check_head(head: &[u8; HEAD_BYTES], job: Digest) -> Option<(Digest, usize)> {
     let (magic, rest) = head.split_first_chunk::<8>()?;
     let (of, rest) = rest.split_first_chunk::<32>()?;
     let (hash, rest) = rest.split_first_chunk::<32>()?;
-    let length = usize::try_from(u64::from_le_bytes(*rest.first_chunk::<8>()?)).ok()?;
+    let length = u64::from_le_bytes(*rest.first_chunk::<8>()?);
     let is_fine = *magic == MAGIC && *of == job.0 && length <= CACHED_BYTES_MAX;
-    is_fine.then_some((Digest(*hash), length))
+    is_fine.then_some((Digest(*hash), usize::try_from(length).ok()?))
 }
 
 fn is_unfinished(name: &std::ffi::OsStr) -> bool {

@@ -125,14 +125,18 @@ fn malformed(problem: impl Into<String>) -> NotTaken {
 
 /// What was wrong with the upload, or else with the form.
 fn not_taken(error: multer::Error) -> NotTaken {
-    match error {
-        multer::Error::StreamReadFailed(source) => match source.downcast::<NotTaken>() {
-            Ok(not_taken) => *not_taken,
-            Err(other) => malformed(other.to_string()),
-        },
+    let is_cut_off = matches!(
+        error,
         multer::Error::IncompleteStream
-        | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteHeaders => NotTaken::CutOff,
-        other => malformed(other.to_string()),
+            | multer::Error::IncompleteFieldData { .. }
+            | multer::Error::IncompleteHeaders
+    );
+    if is_cut_off {
+        return NotTaken::CutOff;
     }
+    let said = error.to_string();
+    let multer::Error::StreamReadFailed(source) = error else {
+        return malformed(said);
+    };
+    source.downcast::<NotTaken>().map_or_else(|_| malformed(said), |not_taken| *not_taken)
 }
