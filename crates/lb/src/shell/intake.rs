@@ -6,6 +6,8 @@
 
 mod binary;
 mod json;
+mod multipart;
+mod tree;
 
 use std::sync::Arc;
 
@@ -19,14 +21,17 @@ use pe_proto::limits::CONFIG_BYTES_MAX;
 use pe_proto::{Digest, JobSpec};
 use tokio::time::{Instant, timeout_at};
 
+use super::access::Note;
 use super::app::App;
 use super::memory::Room;
 use crate::core::admission::Caller;
 use crate::core::admission::memory::{Kind, NoRoom};
-use crate::core::form::{Form, JSON};
+use crate::core::form::{Form, JSON, JobForm, MULTIPART};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
-use crate::limits::{BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX};
+use crate::limits::{
+    BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX, MULTIPART_BYTES_MAX,
+};
 
 /// A job that may be run.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ pub struct Intake {
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     /// Neither of the forms.
-    #[error("expected content-type `{JSON}` or `{BINARY}`")]
+    #[error("expected content-type `{JSON}`, `{BINARY}` or `{MULTIPART}` with a boundary")]
     MediaType,
     /// Over the cap of its form.
     #[error("the body of a job may have at most {0} bytes in this form")]
@@ -68,6 +73,9 @@ pub enum NotTaken {
     /// The archive of the binary form.
     #[error(transparent)]
     Archive(#[from] BadArchive),
+    /// The parts of an HTML form.
+    #[error("{0}")]
+    Form(String),
     /// A field.
     #[error("{problem}")]
     Field {
@@ -91,17 +99,20 @@ pub enum NotTaken {
 pub async fn take(
     app: &Arc<App>,
     caller: &Caller,
-    form: Form,
+    note: Option<&Note>,
+    form: JobForm,
     body: &mut Incoming,
 ) -> Result<Intake, NotTaken> {
     let bytes_max = match form {
-        Form::Json => JSON_BYTES_MAX,
-        Form::Binary => BINARY_BYTES_MAX,
+        JobForm::Plain(Form::Json) => JSON_BYTES_MAX,
+        JobForm::Plain(Form::Binary) => BINARY_BYTES_MAX,
+        JobForm::Multipart { .. } => MULTIPART_BYTES_MAX,
     };
-    let upload = Upload::new(app, caller, body, bytes_max)?;
+    let upload = Upload::new(app, caller, note, body, bytes_max)?;
     match form {
-        Form::Json => json::take(app, upload).await,
-        Form::Binary => binary::take(app, upload).await,
+        JobForm::Plain(Form::Json) => json::take(app, upload).await,
+        JobForm::Plain(Form::Binary) => binary::take(app, upload).await,
+        JobForm::Multipart { boundary } => multipart::take(app, boundary, upload).await,
     }
 }
 
@@ -110,6 +121,7 @@ pub async fn take(
 struct Upload<'a> {
     app: &'a App,
     caller: &'a Caller,
+    note: Option<&'a Note>,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
@@ -121,6 +133,7 @@ impl<'a> Upload<'a> {
     fn new(
         app: &'a App,
         caller: &'a Caller,
+        note: Option<&'a Note>,
         body: &'a mut Incoming,
         bytes_max: usize,
     ) -> Result<Self, NotTaken> {
@@ -129,7 +142,7 @@ impl<'a> Upload<'a> {
         }
         let deadline = Instant::now() + BODY_TIME;
         let room = app.memory.room(Kind::Request, caller.key);
-        Ok(Self { app, caller, body, bytes_max, bytes: 0, room, deadline })
+        Ok(Self { app, caller, note, body, bytes_max, bytes: 0, room, deadline })
     }
 
     /// The most wall clock that its caller may ask for, if that is less than all may.
@@ -152,6 +165,9 @@ impl<'a> Upload<'a> {
                 continue;
             };
             self.bytes += piece.len();
+            if let Some(note) = self.note {
+                note.received(piece.len());
+            }
             if self.bytes > self.bytes_max {
                 return Err(NotTaken::TooLarge(self.bytes_max));
             }

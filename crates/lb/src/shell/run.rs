@@ -15,6 +15,7 @@ pub mod replay;
 
 use std::sync::Arc;
 
+use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use pe_proto::api::CachePolicy;
@@ -22,12 +23,13 @@ use pe_proto::outcome::Clock;
 use pe_proto::{Digest, Outcome};
 use tracing::{Span, debug, field, info};
 
+use super::access::{JobNote, Note};
 use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
-use crate::cache::representation::Representation;
+use crate::cache::representation::{JOB, Representation};
 use crate::core::client::Client;
-use crate::core::form::{Encoding, Form};
+use crate::core::form::{Encoding, Form, JobForm};
 use crate::driver::Order;
 use crate::respond::{Failure, QUEUE_POSITION, QUEUE_WAIT, whole_millis};
 use flight::{Wanted, board};
@@ -54,22 +56,36 @@ pub async fn answer(
         Ok(caller) => caller,
         Err(failure) => return Err(failure.with_rest_of(body)),
     };
-    let form = Form::of_request(&parts.headers);
-    let taken = match form {
-        Some(form) => {
-            intake::take(app, &caller, form, &mut body).await.map(|intake| (form, intake))
+    let note = parts.extensions.get::<Note>();
+    let form = JobForm::of(&parts.headers);
+    let answer_form = form.as_ref().map_or(Form::Json, JobForm::answer);
+    let answer_form = Form::of_answer(&parts.headers, answer_form);
+    if let Some(claimed) = claimed(&parts.headers) {
+        let policy = CachePolicy::Use;
+        if let Some(known) = known(app, claimed, policy, answer_form, &parts.headers).await {
+            debug!("job answered from the cache before it was sent");
+            if let Some(note) = note {
+                note.digest(&claimed.hex());
+            }
+            return Ok(hit(note, &known));
         }
+    }
+    let taken = match form {
+        Some(form) => intake::take(app, &caller, note, form, &mut body).await,
         None => Err(NotTaken::MediaType),
     };
-    let (form, intake) = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
-    let form = Form::of_answer(&parts.headers, form);
+    let intake = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
+    let form = answer_form;
     let digest = intake.digest;
     Span::current().record("job", field::display(digest.hex()));
+    if let Some(note) = note {
+        note.digest(&digest.hex());
+    }
 
     let policy = intake.cache;
     if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
         debug!("job answered from the cache");
-        return Ok(compose::hit(&known));
+        return Ok(hit(note, &known));
     }
     let request_id = request_id.to_owned();
     let order = Arc::new(Order { request_id, spec: intake.spec, body: intake.body });
@@ -78,7 +94,7 @@ pub async fn answer(
     // A flight that ended between the look-up and the boarding left its result there.
     if policy == CachePolicy::Use && app.cache.has(digest) {
         if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
-            return Ok(compose::hit(&known));
+            return Ok(hit(note, &known));
         }
     }
     let wanted = match form {
@@ -94,6 +110,9 @@ pub async fn answer(
         landed => landed?,
     };
     let head = landing.head(seat.status);
+    if let Some(note) = note {
+        note.job(JobNote::of(&head));
+    }
     info!(
         outcome = head.outcome.kind(),
         total_us = head.phases.total_us,
@@ -112,6 +131,21 @@ pub async fn answer(
         headers.insert(QUEUE_WAIT, HeaderValue::from(whole_millis(queued)));
     }
     Ok(response)
+}
+
+fn hit(note: Option<&Note>, known: &Representation) -> Response<Outgoing> {
+    if let Some(note) = note {
+        note.job(JobNote::hit());
+    }
+    compose::hit(known)
+}
+
+/// The job that a client says it would send, if only it were asked to (`expect: 100-continue`).
+/// It gets what it names, as with a GET, and sends nothing. What it then does send is what counts.
+fn claimed(headers: &HeaderMap) -> Option<Digest> {
+    let expects = headers.get(EXPECT)?.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let claimed = headers.get(JOB).filter(|_| expects)?.to_str().ok()?;
+    claimed.parse().ok().filter(|_| claimed.len() == 64)
 }
 
 /// The job's result, if it is known and wanted.
