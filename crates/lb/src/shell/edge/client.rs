@@ -18,7 +18,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncRead;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
@@ -86,8 +86,8 @@ async fn connection(
                 biased;
                 // Given up for others, or for the drain: nothing was asked yet.
                 _ = vitals.called(Wish::Stay) => return Ending::Asked,
-                () = app.drain.cancelled() => return Ending::Drained,
                 shaken = tls.accept(stream) => shaken,
+                () = settled(app) => return Ending::Drained,
             };
             match shaken {
                 Ok(shaken) => {
@@ -144,16 +144,23 @@ async fn hear(
         biased;
         // Its seat is needed.
         _ = vitals.called(Wish::Stay) => Err(Ending::Asked),
-        // The drain.
-        () = app.drain.cancelled() => Err(Ending::Drained),
-        // The client.
+        // The client, before the drain: what it said is served.
         heard = timeout(patience, listen(transport)) => match heard {
             Ok(Ok(heard)) => Ok(heard),
             Ok(Err(_)) => Err(Ending::Closed),
             Err(_) if vitals.begun() > 0 => Err(Ending::Idle),
             Err(_) => Err(Ending::Silent),
         },
+        // The drain, for a connection between requests; a new one may still say what it came for.
+        () = app.drain.cancelled(), if vitals.begun() > 0 => Err(Ending::Drained),
+        () = settled(app) => Err(Ending::Drained),
     }
+}
+
+/// The drain, and after it the time for what was on its way.
+async fn settled(app: &App) {
+    app.drain.cancelled().await;
+    sleep(app.edge.settle).await;
 }
 
 /// HTTP/1.1. Between requests that are far apart, nothing is held of the connection but its socket
