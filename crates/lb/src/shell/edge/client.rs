@@ -7,12 +7,13 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -103,7 +104,8 @@ async fn connection(
         }
         _ => (Transport::Clear(stream), None),
     };
-    let (is_h2, first) = match hear(app, &vitals, &mut transport, app.patience.head).await {
+    let patience = app.patience.head.min(app.patience.idle);
+    let (is_h2, first) = match hear(app, &vitals, &mut transport, patience).await {
         Ok((said_h2, first)) => (agreed.unwrap_or(said_h2), first),
         Err(ending) => return ending,
     };
@@ -118,11 +120,19 @@ async fn connection(
         let pulse = vitals.begin();
         let app = Arc::clone(app);
         let client = direct.unwrap_or_else(|| Client::at(told(&app, peer, &request)));
-        async move { Ok::<_, Infallible>(router::answer(app, client, pulse, request).await) }
+        async move {
+            let drain = app.drain.clone();
+            let mut response = router::answer(app, client, pulse, request).await;
+            if !is_h2 && drain.is_cancelled() {
+                // How HTTP/1 says GOAWAY.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     if is_h2 {
         let connection = http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
-        match watch(app, &vitals, Box::pin(connection), false).await {
+        match watch(app, &vitals, Box::pin(connection), Version::Http2).await {
             Watched::Ended(ending) => ending,
             // It cannot be taken apart, and was not asked to be.
             Watched::AtRest(_) => Ending::Closed,
@@ -151,8 +161,7 @@ async fn hear(
             Err(_) if vitals.begun() > 0 => Err(Ending::Idle),
             Err(_) => Err(Ending::Silent),
         },
-        // The drain, for a connection between requests; a new one may still say what it came for.
-        () = app.drain.cancelled(), if vitals.begun() > 0 => Err(Ending::Drained),
+        // The drain, when what was on its way must have come.
         () = settled(app) => Err(Ending::Drained),
     }
 }
@@ -172,7 +181,7 @@ where
 {
     loop {
         let connection = http1_builder(app).serve_connection(TokioIo::new(io), service);
-        let parts = match watch(app, vitals, Box::pin(connection), true).await {
+        let parts = match watch(app, vitals, Box::pin(connection), Version::Http1).await {
             Watched::Ended(ending) => return ending,
             Watched::AtRest(connection) => Pin::into_inner(connection).into_parts(),
         };
@@ -231,6 +240,15 @@ where
     }
 }
 
+/// What the versions of HTTP differ in, here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// A connection between requests can be taken apart, and cannot be told to go but by an answer.
+    Http1,
+    /// It can be told to go at any time, and loses nothing.
+    Http2,
+}
+
 /// What became of a connection.
 enum Watched<C> {
     /// It is over.
@@ -244,7 +262,7 @@ async fn watch<C: Speaking>(
     app: &App,
     vitals: &Vitals,
     mut connection: Pin<Box<C>>,
-    may_rest: bool,
+    version: Version,
 ) -> Watched<C> {
     let begun = vitals.begun();
     let mut known = Wish::Stay;
@@ -254,6 +272,9 @@ async fn watch<C: Speaking>(
     let mut looks = interval(patience.look);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counted = vitals.moved();
+    // When the drain ends it, if its next answer does not.
+    let mut settled = pin!(settled(app));
+    let mut is_settled = false;
     // Why it was asked to end, and by when it must have.
     let mut asked: Option<(Ending, Option<Instant>)> = None;
     let ending = loop {
@@ -273,6 +294,15 @@ async fn watch<C: Speaking>(
             // The drain: GOAWAY, or the last answer of HTTP/1.
             () = app.drain.cancelled(), if asked.is_none() => {
                 asked = Some((Ending::Drained, None));
+                if version == Version::Http2 {
+                    is_settled = true;
+                    connection.as_mut().finish();
+                }
+            }
+            // Between requests, HTTP/1 can only be hung up on; a client that is quick to ask again
+            // had its answer by now, and was told with it.
+            () = settled.as_mut(), if !is_settled => {
+                is_settled = true;
                 connection.as_mut().finish();
             }
             // Its seat is needed.
@@ -294,7 +324,7 @@ async fn watch<C: Speaking>(
             // Signs of life.
             _ = looks.tick() => {
                 count(app, vitals, &mut counted);
-                let is_at_rest = may_rest && asked.is_none() && vitals.begun() > begun;
+                let is_at_rest = version == Version::Http1 && asked.is_none() && vitals.begun() > begun;
                 if is_at_rest && vitals.is_at_rest(patience.look) {
                     count(app, vitals, &mut counted);
                     return Watched::AtRest(connection);
