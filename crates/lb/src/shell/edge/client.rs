@@ -15,10 +15,11 @@ use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -36,6 +37,7 @@ use crate::limits::{
 };
 use crate::metrics::edge::Ending;
 use crate::shell::app::App;
+use crate::shell::outbox::{Sending, gathered};
 use crate::shell::outgoing::Outgoing;
 use crate::shell::router;
 use crate::shell::vitals::{Verdict, Vitals, Wish};
@@ -116,28 +118,33 @@ async fn connection(
         return turn_away(app, io, is_h2, no_seat, tracked).await;
     }
     let direct = key.map(|_| Client::at(peer.address()));
-    let service = service_fn(|request: Request<Incoming>| {
+    let answer = |request: Request<Incoming>| {
         let pulse = vitals.begin();
         let app = Arc::clone(app);
         let client = direct.unwrap_or_else(|| Client::at(told(&app, peer, &request)));
-        async move {
-            let drain = app.drain.clone();
-            let mut response = router::answer(app, client, pulse, request).await;
-            if !is_h2 && drain.is_cancelled() {
-                // How HTTP/1 says GOAWAY.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
+        router::answer(app, client, pulse, request)
+    };
     if is_h2 {
+        let (io, outbox) = gathered(io);
+        let service = service_fn(answer);
         let connection = http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
-        match watch(app, &vitals, Box::pin(connection), Version::Http2).await {
+        match watch(app, &vitals, Box::pin(outbox.of(connection)), Version::Http2).await {
             Watched::Ended(ending) => ending,
             // It cannot be taken apart, and was not asked to be.
             Watched::AtRest(_) => Ending::Closed,
         }
     } else {
+        let service = service_fn(|request| {
+            let answered = answer(request);
+            async move {
+                let mut response = answered.await?;
+                if app.drain.is_cancelled() {
+                    // How HTTP/1 says GOAWAY.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
         serve_http1(app, &vitals, io, service).await
     }
 }
@@ -229,14 +236,21 @@ where
     }
 }
 
-impl<S> Speaking for http2::Connection<TokioIo<Metered>, S, Tracked>
+impl<I, S> Speaking for http2::Connection<I, S, Tracked>
 where
+    I: Read + Write + Unpin,
     S: HttpService<Incoming, ResBody = Outgoing>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+}
+
+impl<C: Speaking, S: AsyncWrite + Unpin> Speaking for Sending<C, S> {
+    fn finish(self: Pin<&mut Self>) {
+        self.get_mut().connection().finish();
     }
 }
 
