@@ -297,6 +297,10 @@ pub const WORKER_CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Bytes of an answer that HTTP/2 may hold for a stream whose peer does not read.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Bytes that a connection may have written before they are sent. A turn's answers go out together,
+/// and sixteen small ones are worth it; much more would only be copied.
+pub const OUTBOX_BYTES: usize = 64 * 1024;
+
 /// Largest piece of an answer given to the connection at a time; bounds the same for HTTP/1.
 pub const PIECE_BYTES: usize = 32 * 1024;
 
