@@ -39,6 +39,7 @@ async fn main() -> anyhow::Result<()> {
         slots,
         labels: Vec::new(),
         images: vec![digest.parse()?],
+        deployment: String::new(),
     };
     let (status, body) = post(&send, paths::HELLO, message(&hello)?).await?;
     anyhow::ensure!(status == StatusCode::OK, "hello: {status}");

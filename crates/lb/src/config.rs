@@ -4,6 +4,7 @@
 //! What is wrong is told with file, key and reason.
 
 mod file;
+pub mod workers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
+use pe_proto::link::token_in;
 
 use crate::core::broker::Terms;
 use crate::core::resolve::Grants;
@@ -19,6 +21,7 @@ use crate::limits;
 use crate::shell::health::CanaryJob;
 use crate::shell::serve::Patience;
 use file::File;
+use workers::WorkerSettings;
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
@@ -26,7 +29,7 @@ pub struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) listen_workers: SocketAddr,
     pub(crate) catalogue: Catalogue,
-    pub(crate) worker_token: Option<Digest>,
+    pub(crate) workers: WorkerSettings,
     pub(crate) terms: Terms,
     pub(crate) grants: Grants,
     pub(crate) poll: Duration,
@@ -119,6 +122,7 @@ impl Config {
             Some(path) => Some(token(&path)?),
             None => None,
         };
+        let workers = raw.workers.check(worker_token, value)?;
         let queue = raw.queue;
         let times = raw.times;
         let terms = Terms {
@@ -137,6 +141,7 @@ impl Config {
                 times.worker_grace_ms,
                 limits::WORKER_GRACE,
             )?,
+            hedge: workers.hedge,
         };
         let wall_ms_max = flags.wall_ms_max.or(raw.wall_ms_max).unwrap_or(limits::WALL_MS_GRANTED);
         if !(1..=WALL_MS_MAX).contains(&wall_ms_max) {
@@ -167,7 +172,7 @@ impl Config {
             listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
             listen_workers: flags.listen_workers.or(raw.listen_workers).unwrap_or(LISTEN_WORKERS),
             catalogue: read_catalogue(&catalogue)?,
-            worker_token,
+            workers,
             terms,
             grants: Grants { wall_ms_default, wall_ms_max },
             poll: poll(millis("times.poll_ms", times.poll_ms, limits::POLL)?)
@@ -203,13 +208,13 @@ fn read(path: &Path) -> Result<String, BadConfig> {
 
 fn token(path: &Path) -> Result<Digest, BadConfig> {
     let text = read(path)?;
-    let token = text.trim();
-    if token.len() < limits::TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let token = token_in(&text).filter(|token| token.len() >= limits::TOKEN_BYTES_MIN);
+    token.map(|token| Digest::of(token.as_bytes())).ok_or_else(|| {
         let least = limits::TOKEN_BYTES_MIN;
-        let problem = format!("expected a token of at least {least} printable characters");
-        return Err(BadConfig::Syntax { file: path.to_owned(), problem });
-    }
-    Ok(Digest::of(token.as_bytes()))
+        let problem =
+            format!("expected a token of at least {least} visible characters on the first line");
+        BadConfig::Syntax { file: path.to_owned(), problem }
+    })
 }
 
 fn read_catalogue(path: &Path) -> Result<Catalogue, BadConfig> {

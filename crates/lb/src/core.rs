@@ -4,3 +4,4 @@ pub mod broker;
 pub mod ids;
 pub mod moment;
 pub mod resolve;
+pub mod trust;

@@ -1,6 +1,8 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+pub mod trust;
+
 use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
@@ -48,6 +50,8 @@ pub struct Metrics {
     jobs_now: IntGauge,
     parked: IntGauge,
     workers: IntGauge,
+    /// Of trust in workers.
+    pub trust: trust::TrustMetrics,
 }
 
 /// Paths, as far as metrics tell them apart.
@@ -161,6 +165,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job")?,
             workers: build.gauge("workers", "Workers")?,
+            trust: trust::TrustMetrics::new(&build)?,
             registry: build.0,
         })
     }
@@ -210,6 +215,7 @@ impl Metrics {
         set(&self.jobs_now, census.jobs);
         set(&self.parked, census.parked);
         set(&self.workers, census.workers);
+        set(&self.trust.quarantined, census.quarantined);
         self.queue_age_ms.set(i64::try_from(queue_age.as_millis()).unwrap_or(i64::MAX));
     }
 

@@ -12,6 +12,7 @@ use pe_proto::api::{PROBLEM, Problem, ProblemKind};
 
 use crate::core::broker::Refusal;
 use crate::core::resolve::Unresolved;
+use crate::core::trust::roster::Misfit;
 use crate::driver::Busy;
 use crate::shell::intake::NotTaken;
 use crate::shell::outgoing::Outgoing;
@@ -168,6 +169,8 @@ impl From<Refusal> for Failure {
             Refusal::NoWorker => {
                 (ProblemKind::NoWorker, "no worker that is connected offers this image")
             }
+            // Nobody waits for a spare run.
+            Refusal::NoSpare => (ProblemKind::NoWorker, "no slot is to spare"),
             Refusal::WorkerLost => (
                 ProblemKind::WorkerLost,
                 "each worker that took the job was lost; it may be tried again",
@@ -253,6 +256,18 @@ pub enum LinkRefusal {
     /// The result is not what it says.
     #[error("result is malformed")]
     BadResult,
+    /// Hello says what the token does not allow.
+    #[error("{0}")]
+    Misfit(Misfit),
+    /// Of another deployment.
+    #[error("this load balancer is of another deployment")]
+    Deployment,
+    /// This worker is connected too often.
+    #[error("too many connections of this worker")]
+    Visits,
+    /// More slots than the load balancer takes.
+    #[error("no room for more slots")]
+    Slots,
 }
 
 impl LinkRefusal {
@@ -269,6 +284,10 @@ impl LinkRefusal {
             Self::TooManySlots => "too-many-slots",
             Self::Busy => "busy",
             Self::BadResult => "bad-result",
+            Self::Misfit(misfit) => misfit.as_str(),
+            Self::Deployment => "deployment",
+            Self::Visits => "visits",
+            Self::Slots => "slots",
         }
     }
 
@@ -281,8 +300,10 @@ impl LinkRefusal {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Session | Self::NotHeld => StatusCode::CONFLICT,
-            Self::TooManySlots => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManySlots | Self::Visits => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Slots => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Misfit(_) => StatusCode::FORBIDDEN,
+            Self::Deployment => StatusCode::MISDIRECTED_REQUEST,
             Self::BadResult => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut response = Response::new(Outgoing::whole(Bytes::from(self.to_string())));

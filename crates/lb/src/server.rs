@@ -23,6 +23,7 @@ use crate::limits::WORKER_CONNECTIONS_MAX;
 use crate::metrics::Metrics;
 use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
+use crate::shell::link::door::Door;
 use crate::shell::pages::Pages;
 use crate::shell::request_id::RequestIds;
 use crate::shell::serve;
@@ -88,7 +89,9 @@ impl Server {
         let metrics = Metrics::new()?;
         let (driver, handle) = Driver::new(config.terms, config.poll, metrics.clone());
         let (readiness, questions) = Readiness::new();
+        let door = Door::new(&config);
         let app = Arc::new(App {
+            door,
             pages: Pages::new(&config.catalogue)?,
             catalogue: config.catalogue,
             grants: config.grants,
@@ -99,7 +102,6 @@ impl Server {
             bodies: App::bodies(),
             results: App::results(),
             drain: CancellationToken::new(),
-            worker_token: config.worker_token,
             patience: config.patience,
         });
         let Config { canary, connections_max, drain_max, .. } = config;

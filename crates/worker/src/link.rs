@@ -87,6 +87,8 @@ pub(crate) enum LinkError {
     Closed,
     #[error("our own hello is over its bounds")]
     Hello,
+    #[error("the lb is of another deployment: `{0}`")]
+    Deployment(String),
 }
 
 impl Link {

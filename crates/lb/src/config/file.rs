@@ -18,6 +18,7 @@ pub(super) struct File {
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
+    pub(super) workers: super::workers::Workers,
 }
 
 #[derive(Debug, Default, Deserialize)]

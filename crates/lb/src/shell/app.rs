@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Readiness;
+use super::link::door::Door;
 use super::pages::Pages;
 use super::request_id::RequestIds;
 use super::serve::Patience;
@@ -42,8 +43,8 @@ pub struct App {
     pub drain: CancellationToken,
     /// How long clients are waited for.
     pub patience: Patience,
-    /// What workers prove themselves with, if anything.
-    pub worker_token: Option<pe_proto::Digest>,
+    /// Who is let in as a worker.
+    pub door: Door,
 }
 
 impl App {

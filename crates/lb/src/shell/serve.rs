@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::app::App;
-use super::link::Link;
+use super::link::{Link, Sentence};
 use super::outgoing::Outgoing;
 use super::router;
 use super::vitals::{Verdict, Vitals};
@@ -171,6 +171,14 @@ pub async fn worker(app: Arc<App>, stream: TcpStream, stop: CancellationToken, t
                 }
                 break;
             }
+            // Its token is wrong, or holds no more.
+            sentence = link.condemned(), if !is_ending => match sentence {
+                Sentence::AtOnce => break,
+                Sentence::AfterAnswer => {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            },
             // A place at this listener is for workers, not for whoever connects.
             () = hello_due.as_mut(), if !is_looked_at => {
                 is_looked_at = true;

@@ -24,6 +24,8 @@ pub(crate) struct ScriptedWorker {
     send: SendRequest<Bytes>,
     connection: JoinSet<Result<(), h2::Error>>,
     token: Option<String>,
+    pub(crate) deployment: String,
+    pub(crate) labels: Vec<String>,
 }
 
 /// A ready request.
@@ -49,7 +51,8 @@ impl ScriptedWorker {
         let mut connection = JoinSet::new();
         connection.spawn(driver);
         let session = SessionId([0; 16]);
-        Self { session, name: name.to_owned(), send, connection, token: None }
+        let (deployment, labels) = (String::new(), Vec::new());
+        Self { session, name: name.to_owned(), send, connection, token: None, deployment, labels }
     }
 
     /// Connects and says hello.
@@ -72,8 +75,9 @@ impl ScriptedWorker {
             vmm: "none".to_owned(),
             kernel: "0".to_owned(),
             slots: SLOTS,
-            labels: Vec::new(),
+            labels: self.labels.clone(),
             images: images.to_vec(),
+            deployment: self.deployment.clone(),
         };
         let (status, body) = self.post(paths::HELLO, encode(&hello)).await;
         if status == StatusCode::OK {
@@ -92,10 +96,7 @@ impl ScriptedWorker {
 
     async fn send(&self, path: &str, body: Vec<u8>) -> ResponseFuture {
         let mut request = Request::post(format!("http://lb{path}")).body(()).expect("a request");
-        if let Some(token) = &self.token {
-            let value = format!("Bearer {token}").parse().expect("a value");
-            request.headers_mut().insert("authorization", value);
-        }
+        self.show_token(&mut request);
         let mut send = self.send.clone().ready().await.expect("a connection");
         let (response, mut stream) = send.send_request(request, false).expect("a stream");
         stream.send_data(body.into(), true).expect("an open stream");
@@ -106,6 +107,25 @@ impl ScriptedWorker {
     pub(crate) async fn park(&self) -> Parked {
         let ready = Ready { session: self.session, slot: 0 };
         Parked(self.send(paths::READY, encode(&ready)).await)
+    }
+
+    /// Parks a slot and leaves the request open, to be ended as a sign of life.
+    pub(crate) async fn park_open(&self) -> (Parked, h2::SendStream<Bytes>) {
+        let request = Request::post(format!("http://lb{}", paths::READY));
+        let mut request = request.body(()).expect("a request");
+        self.show_token(&mut request);
+        let mut send = self.send.clone().ready().await.expect("a connection");
+        let (response, mut stream) = send.send_request(request, false).expect("a stream");
+        let ready = Ready { session: self.session, slot: 0 };
+        stream.send_data(encode(&ready).into(), false).expect("an open stream");
+        (Parked(response), stream)
+    }
+
+    fn show_token(&self, request: &mut Request<()>) {
+        if let Some(token) = &self.token {
+            let value = format!("Bearer {token}").parse().expect("a value");
+            request.headers_mut().insert("authorization", value);
+        }
     }
 
     pub(crate) async fn state(&self, draining: bool, images: &[Digest]) -> StatusCode {
@@ -164,7 +184,8 @@ impl ScriptedWorker {
         head: &DoneHead,
     ) -> (ResponseFuture, h2::SendStream<Bytes>) {
         let request = Request::post(format!("http://lb{}{}", paths::DONE, head.lease));
-        let request = request.body(()).expect("a request");
+        let mut request = request.body(()).expect("a request");
+        self.show_token(&mut request);
         let mut send = self.send.clone().ready().await.expect("a connection");
         let (response, mut stream) = send.send_request(request, false).expect("a stream");
         stream.send_data(encode(head).into(), false).expect("an open stream");

@@ -11,6 +11,7 @@ use super::receive::{Unusable, receive};
 use super::relay::Relay;
 use crate::core::broker::{Loss, Refusal};
 use crate::core::ids::ClientKey;
+use crate::core::trust::Identity;
 use crate::driver::{Delivery, JobVerdict, Order};
 use crate::respond::Failure;
 use crate::shell::app::{App, Gathered};
@@ -32,6 +33,8 @@ pub struct Finished {
     pub(super) meta: ResultMeta,
     pub(super) worker_phases: WorkerPhases,
     pub(super) ran_on: Option<RanOn>,
+    /// Who sent it.
+    pub(super) origin: Option<Arc<Identity>>,
     /// How long the job waited for leases.
     pub(super) queued: Duration,
     pub(super) archive: Archive,
@@ -52,12 +55,18 @@ impl Finished {
         &self.meta.outcome
     }
 
+    /// Who sent it; nobody for one of ours.
+    pub fn origin(&self) -> Option<&Arc<Identity>> {
+        self.origin.as_ref()
+    }
+
     /// A result without a worker.
     fn of_ours(outcome: Outcome) -> Self {
         Self {
             meta: ResultMeta::without_run(outcome),
             worker_phases: WorkerPhases::default(),
             ran_on: None,
+            origin: None,
             queued: Duration::ZERO,
             archive: Archive::Whole(empty_archive(), None),
         }
@@ -96,7 +105,7 @@ pub async fn execute(
                 return Ok(reported.unwrap_or_else(|| Finished::of_ours(outcome)));
             }
         };
-        let Delivery { head, pieces, receipt } = *delivery;
+        let Delivery { head, origin, pieces, receipt } = *delivery;
         let meta = head.meta.bounded();
         // What a worker of ours could not do, another may: a VM that was lost, an image it lacks.
         let is_lost = match &meta.outcome {
@@ -123,8 +132,8 @@ pub async fn execute(
                 continue;
             }
         };
-        let (worker_phases, ran_on) = (head.phases, Some(head.ran_on));
-        let mut finished = Finished { meta, worker_phases, ran_on, queued, archive };
+        let (worker_phases, ran_on, origin) = (head.phases, Some(head.ran_on), Some(origin));
+        let mut finished = Finished { meta, worker_phases, ran_on, origin, queued, archive };
         if !is_lost {
             // The job lives, and with it its place with the broker, until the answer was sent.
             if let Archive::Begun(relay) = &mut finished.archive {
