@@ -6,12 +6,13 @@ cd "$(dirname "$0")/.."
 
 port=${PORT:-8080}
 worker_port=${WORKER_PORT:-$((port + 1))}
+admin_port=${ADMIN_PORT:-$((port + 2))}
 bin=target/release
 logs=build/demo
 mkdir -p "$logs"
 
 port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-for each in "$port" "$worker_port"; do
+for each in "$port" "$worker_port" "$admin_port"; do
   if port_is_taken "$each"; then
     echo "make demo: port $each of 127.0.0.1 is in use. Choose others: make demo PORT=9080" >&2
     exit 1
@@ -34,6 +35,7 @@ trap 'exit 143' TERM
 
 # Emulated VMs run programs 10 to 50 times slower, so the demo grants more than the product's 10 s.
 "$bin/pe-lb" --listen "127.0.0.1:$port" --listen-workers "127.0.0.1:$worker_port" \
+  --listen-admin "127.0.0.1:$admin_port" \
   --catalogue build/images/catalogue.json --wall-ms-max 120000 >"$logs/lb.log" 2>&1 &
 pids+=($!)
 "$bin/pe-worker" --lb "http://127.0.0.1:$worker_port" --name demo \
@@ -59,6 +61,7 @@ echo "-- compiling and running examples/hello-c/main.c in a VM of its own:"
 cat <<END
 
    page:  $server/
+   admin: $bin/pe admin --admin http://127.0.0.1:$admin_port status
    try:   $bin/pe run --server $server --image python --wall 60s -- python3 -c 'print(6 * 7)'
    curl:  curl -s $server/api/v1/run -H 'content-type: application/json' \\
             -d '{"image":"busybox","args":["sh","-c","echo hello \$(uname -m)"],"limits":{"wall_ms":60000}}'

@@ -22,7 +22,9 @@ else
 fi
 
 hold_lock "$out"
-stamp=$(hash_of "$0" "$assets_dir/lib.sh" "$out/.kernel.stamp" "$crun/.crun.stamp" "$out/manifest.json" "$guest_init")
+# Of the manifest, all but what is recorded below.
+stamp=$(hash_of "$0" "$assets_dir/lib.sh" "$out/.kernel.stamp" "$crun/.crun.stamp" \
+  <(jq -S 'del(.initramfs_sha256)' "$out/manifest.json") "$guest_init")
 [[ -f $out/initramfs.cpio ]] && is_stamped "$out/.initramfs.stamp" "$stamp" && exit 0
 rm -f "$out/.initramfs.stamp"
 
@@ -48,5 +50,7 @@ find "$tree" -exec touch -h -d @0 {} +
 
 (cd "$tree" && find . -mindepth 1 -print0 | LC_ALL=C sort -z |
   cpio --null --create --format=newc --reproducible --owner=0:0 --quiet) | write_atomically "$out/initramfs.cpio"
+# What the doctor compares with: a file that was cut or changed since is found before a VM fails.
+record "$out/manifest.json" initramfs_sha256 "\"$(sha256sum <"$out/initramfs.cpio" | cut -c1-64)\""
 echo "$stamp" >"$out/.initramfs.stamp"
 say "$(du -k "$out/initramfs.cpio" | cut -f1) KiB in $SECONDS s"

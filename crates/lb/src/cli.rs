@@ -19,6 +19,10 @@ pub struct Cli {
     #[arg(long, value_name = "ADDRESS")]
     listen_workers: Option<SocketAddr>,
 
+    /// Address for operators and Prometheus (HTTP in clear text) [default: 127.0.0.1:8082]
+    #[arg(long, value_name = "ADDRESS")]
+    listen_admin: Option<SocketAddr>,
+
     /// Catalogue of images, as JSON
     #[arg(long, value_name = "FILE")]
     catalogue: Option<PathBuf>,
@@ -39,6 +43,10 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
+    /// Check settings as if to start with them, say what is wrong, and do nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub check_config: Option<PathBuf>,
+
     /// What is logged: error, warn, info, debug, trace, or a filter such as pe_lb=debug
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log: String,
@@ -54,6 +62,7 @@ impl Cli {
         let Self {
             listen,
             listen_workers,
+            listen_admin,
             catalogue,
             worker_token_file,
             wall_ms_default,
@@ -63,6 +72,7 @@ impl Cli {
         Overrides {
             listen,
             listen_workers,
+            listen_admin,
             catalogue,
             worker_token_file,
             wall_ms_default,

@@ -3,7 +3,10 @@
 //! Every setting has a default that is a constant of [`crate::limits`], with its reason there.
 //! What is wrong is told with file, key and reason.
 
+mod access_log;
+mod admin;
 mod file;
+mod source;
 pub mod workers;
 
 use std::net::SocketAddr;
@@ -18,10 +21,14 @@ use pe_proto::link::token_in;
 use crate::core::broker::Terms;
 use crate::core::resolve::Grants;
 use crate::limits;
+use crate::shell::access::Destination;
 use crate::shell::health::CanaryJob;
 use crate::shell::serve::Patience;
 use file::File;
 use workers::WorkerSettings;
+
+pub use admin::AdminTerms;
+pub use source::Source;
 
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
@@ -37,6 +44,11 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) listen_admin: SocketAddr,
+    pub(crate) admin: AdminTerms,
+    pub(crate) access_log: Destination,
+    /// Where all of it came from.
+    pub(crate) source: Source,
 }
 
 /// What flags say; each goes before the file.
@@ -46,6 +58,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// Where workers are listened for.
     pub listen_workers: Option<SocketAddr>,
+    /// Where operators are listened for.
+    pub listen_admin: Option<SocketAddr>,
     /// The catalogue's file.
     pub catalogue: Option<PathBuf>,
     /// The file with the workers' token.
@@ -54,6 +68,34 @@ pub struct Overrides {
     pub wall_ms_default: Option<u64>,
     /// The most that a job may ask for.
     pub wall_ms_max: Option<u64>,
+}
+
+impl Overrides {
+    /// What flags set, by the keys of the file.
+    fn given(&self) -> Vec<(String, String)> {
+        let Self {
+            listen,
+            listen_workers,
+            listen_admin,
+            catalogue,
+            worker_token_file,
+            wall_ms_default,
+            wall_ms_max,
+        } = self;
+        let text = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
+        [
+            ("listen", listen.map(|it| it.to_string())),
+            ("listen_workers", listen_workers.map(|it| it.to_string())),
+            ("listen_admin", listen_admin.map(|it| it.to_string())),
+            ("catalogue", text(catalogue)),
+            ("worker_token_file", text(worker_token_file)),
+            ("wall_ms_default", wall_ms_default.map(|it| it.to_string())),
+            ("wall_ms_max", wall_ms_max.map(|it| it.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+        .collect()
+    }
 }
 
 /// What is wrong with the settings.
@@ -93,11 +135,16 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong.
     pub fn load(file: Option<&Path>, flags: Overrides) -> Result<Self, BadConfig> {
-        let raw = match file {
-            Some(path) => File::parse(&read(path)?)
-                .map_err(|problem| BadConfig::Syntax { file: path.to_owned(), problem })?,
-            None => File::default(),
+        let text = match file {
+            Some(path) => read(path)?,
+            None => String::new(),
         };
+        let bad = |problem| BadConfig::Syntax {
+            file: file.map(Path::to_owned).unwrap_or_default(),
+            problem,
+        };
+        let raw = File::parse(&text).map_err(bad)?;
+        let source = Source::new(file, &text, &flags);
         let origin = file.map_or("flags".to_owned(), |path| path.display().to_string());
         let value = |key, problem: &str| BadConfig::Value {
             origin: origin.clone(),
@@ -123,6 +170,9 @@ impl Config {
             None => None,
         };
         let workers = raw.workers.check(worker_token, value)?;
+        let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
+        let admin = raw.admin.check(admin_token);
+        let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
         let queue = raw.queue;
         let times = raw.times;
         let terms = Terms {
@@ -186,6 +236,10 @@ impl Config {
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
+            listen_admin: flags.listen_admin.or(raw.listen_admin).unwrap_or(LISTEN_ADMIN),
+            admin,
+            access_log: raw.access_log.check(),
+            source,
         })
     }
 }
@@ -196,6 +250,10 @@ const LISTEN: SocketAddr =
 /// The same for workers.
 const LISTEN_WORKERS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+
+/// The same for operators.
+const LISTEN_ADMIN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8082);
 
 fn poll(given: Duration) -> Option<Duration> {
     (given <= limits::POLL).then_some(given)

@@ -219,6 +219,7 @@ impl Driver {
                         self.metrics.trust.hedges.inc();
                     } else {
                         self.metrics.match_wait.observe(waited.as_secs_f64());
+                        self.metrics.ops.matched(waited);
                     }
                     let (Some(verdict), Some(waiter)) =
                         (self.parked.remove(&slot), self.jobs.get_mut(&job))
@@ -274,8 +275,7 @@ impl Driver {
 
     fn publish(&self) {
         let census = self.broker.census();
-        let age = census.oldest.map(|oldest| self.now().since(oldest));
-        self.metrics.observe_census(&census, age.unwrap_or_default());
+        self.metrics.observe_census(&census);
         self.census.send_if_modified(|last| {
             let is_new = *last != census;
             *last = census;

@@ -24,6 +24,7 @@ pub mod metrics;
 
 pub mod cli;
 pub mod config;
+pub mod reload;
 pub mod server;
 
 pub use config::{Config, Overrides};

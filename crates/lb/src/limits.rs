@@ -280,6 +280,46 @@ pub const CANARY_WAITERS_MAX: usize = 64;
 /// Jobs in flight get this long when the load balancer shuts down (default).
 pub const DRAIN: Duration = Duration::from_secs(40);
 
+// ---- Operators. ----
+
+/// Lines of the access log that wait to be written: a few seconds of the fastest traffic that one
+/// machine has, some 10 MiB at the worst. What comes on top is dropped and counted.
+pub const ACCESS_LINES_MAX: usize = 16 * 1024;
+
+/// What is gathered before it is written to the access log at once.
+pub const ACCESS_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How much of a path is in the access log: all of ours are far shorter.
+pub const ACCESS_PATH_CHARS: usize = 256;
+
+/// How much of a user agent is in the access log.
+pub const ACCESS_USER_AGENT_CHARS: usize = 128;
+
+/// How long the end of the process waits for the access log.
+pub const ACCESS_FLUSH: Duration = Duration::from_secs(2);
+
+/// Connections of operators and scrapers.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// The body of a change asked for by an operator.
+pub const ADMIN_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Time for it.
+pub const ADMIN_BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Rows of a list of jobs that are shown; the rest is counted.
+pub const ADMIN_ROWS_MAX: usize = 1000;
+
+/// Host names that operators may ask under.
+pub const ADMIN_HOSTS_MAX: usize = 32;
+
+/// Workers that have metrics of their own; the others share one name. At ten series each they
+/// are a few hundred, which every Prometheus bears.
+pub const WORKERS_MEASURED_MAX: usize = 64;
+
+/// The largest file whose content is compared when settings are read again.
+pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);

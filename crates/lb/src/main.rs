@@ -26,6 +26,9 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Some(file) = cli.check_config.clone() {
+        return check_config(&file, cli);
+    }
     if let Err(bad) = start_log(&cli) {
         complain(&bad);
         return ExitCode::from(EXIT_USAGE);
@@ -43,6 +46,21 @@ fn main() -> ExitCode {
         Err(failed) => {
             error!(error = format!("{failed:#}"), "failed");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// `--check-config`: everything that a start reads is read, and nothing else happens.
+#[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
+fn check_config(file: &std::path::Path, cli: Cli) -> ExitCode {
+    match Config::load(Some(file), cli.overrides()) {
+        Ok(_) => {
+            println!("{}: good", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(bad) => {
+            complain(&bad.into());
+            ExitCode::from(EXIT_USAGE)
         }
     }
 }
@@ -68,7 +86,8 @@ fn run(config: Config) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let server = Server::bind(config).await?;
         let (clients, workers) = server.addresses()?;
-        info!(%clients, %workers, "listening");
+        let admin = server.admin_address()?;
+        info!(%clients, %workers, %admin, "listening");
         let stop = async {
             tokio::select! {
                 biased;

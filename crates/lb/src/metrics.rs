@@ -1,17 +1,21 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+mod ops;
 pub mod trust;
 
 use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::core::broker::Census;
+use crate::respond::LinkRefusal;
+
+pub use ops::OpsMetrics;
 
 /// All metrics.
 #[derive(Debug, Clone)]
@@ -45,13 +49,14 @@ pub struct Metrics {
     /// Connections closed because an answer was not read.
     pub connections_stalled: IntCounter,
     queue_depth: IntGauge,
-    queue_age_ms: IntGauge,
     leased: IntGauge,
     jobs_now: IntGauge,
     parked: IntGauge,
     workers: IntGauge,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
+    /// What operators want to know beside.
+    pub ops: OpsMetrics,
 }
 
 /// Paths, as far as metrics tell them apart.
@@ -65,8 +70,6 @@ pub enum Route {
     Page,
     /// Health and readiness.
     Health,
-    /// Metrics.
-    Metrics,
     /// Anything else.
     Other,
 }
@@ -79,7 +82,6 @@ impl Route {
             Self::Images => "images",
             Self::Page => "page",
             Self::Health => "health",
-            Self::Metrics => "metrics",
             Self::Other => "other",
         }
     }
@@ -111,6 +113,20 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Queue,
+        Self::Transfer,
+        Self::Attach,
+        Self::Mount,
+        Self::Unpack,
+        Self::Start,
+        Self::Run,
+        Self::Collect,
+        Self::Stop,
+        Self::Total,
+    ];
+
     /// Label, and name in `Server-Timing`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -141,33 +157,55 @@ impl Metrics {
     /// Two metrics of one name: a defect that any test finds.
     pub fn new() -> prometheus::Result<Self> {
         let build = Builder(Registry::new());
-        Ok(Self {
-            requests: build.counters("requests", "Requests answered", &["route", "status"])?,
-            jobs: build.counters("jobs", "Jobs answered", &["outcome"])?,
-            refusals: build.counters("refusals", "Problems answered", &["kind"])?,
-            link_refusals: build.counters("link_refusals", "Worker requests refused", &["kind"])?,
-            phases: build.histograms("phase_seconds", "Time of answered jobs", &["phase"])?,
-            match_wait: build.histogram("match_wait_seconds", "Wait of a job for its lease")?,
-            leases_lost: build.counter("leases_lost", "Leases ended by the worker's side")?,
-            leases_cancelled: build.counter("leases_cancelled", "Leases reset by us")?,
-            leases_overdue: build.counter("leases_overdue", "Leases ended by our clock")?,
-            results_bad: build.counter("results_bad", "Results that were no result")?,
-            results_retried: build.counter("results_retried", "Results lost, job leased again")?,
-            job_bytes: build.counter("job_bytes", "Bytes of request bodies of jobs")?,
-            result_bytes: build.counter("result_bytes", "Bytes of result archives")?,
-            connections: build.gauge("connections", "Client connections")?,
-            worker_connections: build.gauge("worker_connections", "Worker connections")?,
-            connections_idle_closed: build.counter("connections_idle_closed", "Closed idle")?,
-            connections_stalled: build.counter("connections_stalled", "Closed for not reading")?,
-            queue_depth: build.gauge("queue_depth", "Jobs that wait for a lease")?,
-            queue_age_ms: build.gauge("queue_age_milliseconds", "Age of the oldest of them")?,
-            leased: build.gauge("leases", "Jobs that are leased")?,
-            jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer")?,
-            parked: build.gauge("slots_parked", "Slots that wait for a job")?,
-            workers: build.gauge("workers", "Workers")?,
+        let metrics = Self {
+            requests: build.counters("requests", "Requests answered.", &["route", "status"])?,
+            jobs: build.counters("jobs", "Jobs answered.", &["outcome"])?,
+            refusals: build.counters("refusals", "Problems answered.", &["kind"])?,
+            link_refusals: build.counters(
+                "link_refusals",
+                "Worker requests refused.",
+                &["kind"],
+            )?,
+            phases: build.histograms("phase_seconds", "Time of answered jobs.", &["phase"])?,
+            match_wait: build.histogram("match_wait_seconds", "Wait of a job for its lease.")?,
+            leases_lost: build.counter("leases_lost", "Leases ended by the worker's side.")?,
+            leases_cancelled: build.counter("leases_cancelled", "Leases reset by us.")?,
+            leases_overdue: build.counter("leases_overdue", "Leases ended by our clock.")?,
+            results_bad: build.counter("results_bad", "Results that were no result.")?,
+            results_retried: build.counter("results_retried", "Results lost, job leased again.")?,
+            job_bytes: build.counter("job_bytes", "Bytes of request bodies of jobs.")?,
+            result_bytes: build.counter("result_bytes", "Bytes of result archives.")?,
+            connections: build.gauge("connections", "Client connections.")?,
+            worker_connections: build.gauge("worker_connections", "Worker connections.")?,
+            connections_idle_closed: build.counter("connections_idle_closed", "Closed idle.")?,
+            connections_stalled: build.counter("connections_stalled", "Closed for not reading.")?,
+            queue_depth: build.gauge("queue_depth", "Jobs that wait for a lease.")?,
+            leased: build.gauge("leases", "Jobs that are leased.")?,
+            jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
+            parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
+            workers: build.gauge("workers", "Workers.")?,
             trust: trust::TrustMetrics::new(&build)?,
+            ops: OpsMetrics::new(&build)?,
             registry: build.0,
-        })
+        };
+        metrics.show_all();
+        Ok(metrics)
+    }
+
+    /// Every series of a closed set is there from the start: a rate of zero is a fact, not a gap.
+    fn show_all(&self) {
+        for kind in ProblemKind::ALL {
+            self.refusals.with_label_values(&[kind.as_str()]);
+        }
+        for kind in LinkRefusal::ALL {
+            self.link_refusals.with_label_values(&[kind.as_str()]);
+        }
+        for phase in Phase::ALL {
+            self.phases.with_label_values(&[phase.as_str()]);
+        }
+        for outcome in ["exited", "signaled", "timed_out", "out_of_memory", "refused", "lost"] {
+            self.jobs.with_label_values(&[outcome]);
+        }
     }
 
     /// A request was answered.
@@ -186,7 +224,7 @@ impl Metrics {
     }
 
     /// A worker's request was refused.
-    pub fn link_refusal(&self, kind: crate::respond::LinkRefusal) {
+    pub fn link_refusal(&self, kind: LinkRefusal) {
         self.link_refusals.with_label_values(&[kind.as_str()]).inc();
     }
 
@@ -207,7 +245,7 @@ impl Metrics {
     }
 
     /// The broker's counts.
-    pub fn observe_census(&self, census: &Census, queue_age: Duration) {
+    pub fn observe_census(&self, census: &Census) {
         let set =
             |gauge: &IntGauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.queue_depth, census.waiting);
@@ -216,7 +254,6 @@ impl Metrics {
         set(&self.parked, census.parked);
         set(&self.workers, census.workers);
         set(&self.trust.quarantined, census.quarantined);
-        self.queue_age_ms.set(i64::try_from(queue_age.as_millis()).unwrap_or(i64::MAX));
     }
 
     /// All of it in Prometheus' text format.
@@ -277,6 +314,24 @@ impl Builder {
         self.register(IntGauge::with_opts(Self::opts(name, help))?)
     }
 
+    fn float_gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.register(Gauge::with_opts(Self::opts(name, help))?)
+    }
+
+    /// Always 1: what is told is the label.
+    fn constant(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        value: &str,
+    ) -> prometheus::Result<IntGauge> {
+        let opts = Self::opts(name, help).const_label(label, value);
+        let gauge = self.register(IntGauge::with_opts(opts)?)?;
+        gauge.set(1);
+        Ok(gauge)
+    }
+
     fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
         let opts = HistogramOpts::from(Self::opts(name, help)).buckets(BUCKETS.to_vec());
         self.register(Histogram::with_opts(opts)?)
@@ -292,3 +347,6 @@ impl Builder {
         self.register(HistogramVec::new(opts, labels)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

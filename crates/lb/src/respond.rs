@@ -110,6 +110,8 @@ fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::BadRequest => StatusCode::BAD_REQUEST,
         ProblemKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ProblemKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ProblemKind::Unauthorized => StatusCode::UNAUTHORIZED,
+        ProblemKind::Forbidden => StatusCode::FORBIDDEN,
         ProblemKind::NotFound | ProblemKind::UnknownImage => StatusCode::NOT_FOUND,
         ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -127,6 +129,8 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::BadRequest => "The request is malformed",
         ProblemKind::TooLarge => "The request is too large",
         ProblemKind::UnsupportedMediaType => "The content type is not spoken here",
+        ProblemKind::Unauthorized => "The request shows no token that is known",
+        ProblemKind::Forbidden => "This may not be asked",
         ProblemKind::NotFound => "There is nothing at this path",
         ProblemKind::MethodNotAllowed => "The path does not take this method",
         ProblemKind::UnknownImage => "The catalogue has no such image",
@@ -146,6 +150,8 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         ProblemKind::BadRequest
         | ProblemKind::TooLarge
         | ProblemKind::UnsupportedMediaType
+        | ProblemKind::Unauthorized
+        | ProblemKind::Forbidden
         | ProblemKind::NotFound
         | ProblemKind::MethodNotAllowed
         | ProblemKind::UnknownImage
@@ -271,6 +277,28 @@ pub enum LinkRefusal {
 }
 
 impl LinkRefusal {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::Method,
+        Self::Malformed,
+        Self::TooSlow,
+        Self::Session,
+        Self::NotHeld,
+        Self::TooManySlots,
+        Self::Busy,
+        Self::BadResult,
+        Self::Misfit(Misfit::Name),
+        Self::Misfit(Misfit::Arch),
+        Self::Misfit(Misfit::Label),
+        Self::Misfit(Misfit::Slots),
+        Self::Misfit(Misfit::Certificate),
+        Self::Deployment,
+        Self::Visits,
+        Self::Slots,
+    ];
+
     /// Label.
     pub fn as_str(self) -> &'static str {
         match self {

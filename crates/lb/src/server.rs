@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -19,12 +20,14 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::core::broker::Census;
 use crate::driver::Driver;
-use crate::limits::WORKER_CONNECTIONS_MAX;
+use crate::limits::{ACCESS_FLUSH, ADMIN_CONNECTIONS_MAX, WORKER_CONNECTIONS_MAX};
 use crate::metrics::Metrics;
+use crate::reload::{self, Reload};
+use crate::shell::access::AccessLog;
 use crate::shell::app::App;
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::link::door::Door;
-use crate::shell::pages::Pages;
+use crate::shell::live::Live;
 use crate::shell::request_id::RequestIds;
 use crate::shell::serve;
 
@@ -37,6 +40,8 @@ pub struct Server {
     questions: Questions,
     clients: TcpListener,
     workers: TcpListener,
+    admin: TcpListener,
+    signals: (Signal, Signal),
     connections_max: usize,
     drain_max: Duration,
 }
@@ -61,6 +66,12 @@ pub enum NotBuilt {
     /// The catalogue cannot be served.
     #[error("catalogue")]
     Catalogue(#[from] serde_json::Error),
+    /// The access log cannot be opened.
+    #[error("access log")]
+    AccessLog(#[source] std::io::Error),
+    /// Signals cannot be listened for.
+    #[error("signals")]
+    Signals(#[source] std::io::Error),
 }
 
 /// How it ended.
@@ -86,26 +97,41 @@ impl Server {
         };
         let clients = listen(config.listen).await?;
         let workers = listen(config.listen_workers).await?;
+        let admin = listen(config.listen_admin).await?;
         let metrics = Metrics::new()?;
         let (driver, handle) = Driver::new(config.terms, config.poll, metrics.clone());
         let (readiness, questions) = Readiness::new();
         let door = Door::new(&config);
+        let access =
+            AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
         let app = Arc::new(App {
             door,
-            pages: Pages::new(&config.catalogue)?,
-            catalogue: config.catalogue,
-            grants: config.grants,
+            live: Live::new(&config)?,
+            reload: Reload::new(config.source),
+            access: access.map_err(NotBuilt::AccessLog)?,
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
             readiness,
             bodies: App::bodies(),
             results: App::results(),
+            stop: CancellationToken::new(),
             drain: CancellationToken::new(),
             patience: config.patience,
         });
         let Config { canary, connections_max, drain_max, .. } = config;
-        Ok(Self { app, driver, canary, questions, clients, workers, connections_max, drain_max })
+        Ok(Self {
+            app,
+            driver,
+            canary,
+            questions,
+            clients,
+            workers,
+            admin,
+            signals: reload::signals().map_err(NotBuilt::Signals)?,
+            connections_max,
+            drain_max,
+        })
     }
 
     /// Where clients and workers are listened for.
@@ -116,6 +142,14 @@ impl Server {
         Ok((self.clients.local_addr()?, self.workers.local_addr()?))
     }
 
+    /// Where operators are listened for.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
     /// How many of everything there are.
     pub fn census(&self) -> watch::Receiver<Census> {
         self.app.driver.census()
@@ -123,10 +157,12 @@ impl Server {
 
     /// Serves until `stop`, then drains.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        let Self { app, driver, clients, workers, .. } = self;
+        let Self { app, driver, clients, workers, admin, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         tasks.spawn(health::watch(Arc::clone(&app), self.canary, self.questions));
+
+        tasks.spawn(reload::watch(Arc::clone(&app), self.signals));
 
         let client_tasks = TaskTracker::new();
         let worker_tasks = TaskTracker::new();
@@ -155,10 +191,25 @@ impl Server {
             },
         ));
 
+        // Operators are answered to the end: the drain is what they may want to watch.
+        let admin_tasks = TaskTracker::new();
+        tasks.spawn(serve::accept(
+            admin,
+            Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
+            CancellationToken::new(),
+            admin_tasks.clone(),
+            {
+                let (app, tasks) = (Arc::clone(&app), admin_tasks.clone());
+                move |stream, _| serve::admin(Arc::clone(&app), stream, tasks.clone())
+            },
+        ));
+
         tokio::select! {
             biased;
             // The drain is asked for.
             () = stop => {}
+            // By an operator.
+            () = app.stop.cancelled() => {}
             // None of them ends before the drain, unless by a defect. Better to end, and be
             // started again, than to go on without.
             _ = tasks.join_next() => {
@@ -176,6 +227,7 @@ impl Server {
             }
         };
         tasks.shutdown().await;
+        app.access.flush(ACCESS_FLUSH).await;
         drained
     }
 }

@@ -6,12 +6,16 @@ pub mod serve;
 
 pub mod router;
 
+pub mod access;
+pub mod admin;
+
 pub mod intake;
 pub mod run;
 
 pub mod link;
 
 pub mod health;
+pub mod live;
 pub mod pages;
 
 pub mod discard;

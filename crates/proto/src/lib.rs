@@ -5,7 +5,7 @@
 //! does not know. It is the only crate that knows bytes; all others speak in its types.
 //!
 //! Suggested reading order: [`limits`], [`digest`], [`path`], [`archive`], [`job`], [`outcome`],
-//! [`codec`], [`guest_config`], [`io_file`], [`link`], [`catalogue`], [`api`].
+//! [`codec`], [`guest_config`], [`io_file`], [`link`], [`catalogue`], [`api`], [`admin`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,6 +26,7 @@ pub mod io_file;
 pub mod link;
 pub mod serial;
 
+pub mod admin;
 pub mod api;
 pub mod catalogue;
 

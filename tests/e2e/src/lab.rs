@@ -26,6 +26,8 @@ pub struct Lab {
     pub lb: Daemon,
     /// Speaks to it.
     pub client: Client,
+    /// Where it answers operators, without a slash at the end.
+    pub admin_url: String,
     lb_worker_port: u16,
     dir: TempDir,
 }
@@ -56,7 +58,7 @@ impl Lab {
     /// It does not come up.
     pub fn with_catalogue(change: impl FnOnce(&mut Catalogue)) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("pe-e2e-").tempdir()?;
-        let (port, lb_worker_port) = (free_port()?, free_port()?);
+        let (port, lb_worker_port, admin_port) = (free_port()?, free_port()?, free_port()?);
         let mut listed =
             serde_json::from_slice(&std::fs::read(paths::images()?.join("catalogue.json"))?)?;
         change(&mut listed);
@@ -67,6 +69,8 @@ impl Lab {
             format!("127.0.0.1:{port}"),
             "--listen-workers".to_owned(),
             format!("127.0.0.1:{lb_worker_port}"),
+            "--listen-admin".to_owned(),
+            format!("127.0.0.1:{admin_port}"),
             "--catalogue".to_owned(),
             catalogue.display().to_string(),
             "--wall-ms-max".to_owned(),
@@ -78,7 +82,8 @@ impl Lab {
             (client.status("/healthz").ok()? == 200).then_some(())
         })
         .map_err(|error| error.context(lb.log()))?;
-        Ok(Self { workers: Vec::new(), lb, client, lb_worker_port, dir })
+        let admin_url = format!("http://127.0.0.1:{admin_port}");
+        Ok(Self { workers: Vec::new(), lb, client, admin_url, lb_worker_port, dir })
     }
 
     /// Starts a load balancer and workers with so many slots each, and waits until all VMs are

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::access_log::AccessLogSection;
+use super::admin::AdminSection;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
     pub(super) listen: Option<SocketAddr>,
     pub(super) listen_workers: Option<SocketAddr>,
+    pub(super) listen_admin: Option<SocketAddr>,
     pub(super) catalogue: Option<PathBuf>,
     pub(super) worker_token_file: Option<PathBuf>,
     pub(super) wall_ms_default: Option<u64>,
@@ -19,6 +23,8 @@ pub(super) struct File {
     pub(super) times: Times,
     pub(super) canary: Canary,
     pub(super) workers: super::workers::Workers,
+    pub(super) admin: AdminSection,
+    pub(super) access_log: AccessLogSection,
 }
 
 #[derive(Debug, Default, Deserialize)]

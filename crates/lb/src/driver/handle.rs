@@ -52,6 +52,17 @@ impl Handle {
         self.poll
     }
 
+    /// The time as the driver knows it.
+    pub fn now(&self) -> Moment {
+        Moment(self.epoch.elapsed())
+    }
+
+    /// How long the job that waits longest has waited.
+    pub fn queue_age(&self) -> Duration {
+        let oldest = self.census.borrow().oldest;
+        oldest.map(|oldest| self.now().since(oldest)).unwrap_or_default()
+    }
+
     /// A worker said hello. It is gone when the visit is dropped.
     ///
     /// # Errors

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pe_proto::catalogue::Catalogue;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::access::AccessLog;
 use super::health::Readiness;
 use super::link::door::Door;
-use super::pages::Pages;
+use super::live::Live;
 use super::request_id::RequestIds;
 use super::serve::Patience;
-use crate::core::resolve::Grants;
 use crate::driver::Handle;
 use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
 use crate::metrics::Metrics;
+use crate::reload::Reload;
 
 /// See the module.
 #[derive(Debug)]
 pub struct App {
-    /// Images.
-    pub catalogue: Catalogue,
-    /// Everything served from memory.
-    pub pages: Pages,
-    /// What jobs may ask for.
-    pub grants: Grants,
+    /// Settings that may be replaced at any time.
+    pub live: Live,
+    /// Reads the settings again.
+    pub reload: Reload,
+    /// A line for each request.
+    pub access: AccessLog,
     /// The way to the broker.
     pub driver: Handle,
     /// Counts.
@@ -39,6 +39,8 @@ pub struct App {
     /// Memory for results that are collected, in bytes. Apart from that for requests: a job waits
     /// for its result while it holds its request, and must not wait for itself.
     pub results: Arc<Semaphore>,
+    /// Cancelled when an operator asks for the drain.
+    pub stop: CancellationToken,
     /// Cancelled when the process is to end.
     pub drain: CancellationToken,
     /// How long clients are waited for.

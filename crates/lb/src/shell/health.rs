@@ -22,7 +22,6 @@ use tracing::{info, warn};
 use super::app::App;
 use super::run::{Wanted, execute};
 use crate::core::ids::ClientKey;
-use crate::core::resolve::resolve;
 use crate::driver::{JobBody, Order};
 use crate::limits::{CANARY_FAILED_FRESH, CANARY_TIME, CANARY_WAITERS_MAX};
 
@@ -37,7 +36,7 @@ pub struct CanaryJob {
     pub fresh: Duration,
 }
 
-/// What `GET /readyz` says.
+/// What `GET /readyz` says (`protocol.md 8.5`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Whether any architecture works.
@@ -121,11 +120,8 @@ impl Readiness {
 /// The canary's task: answers questions until nobody can ask any more.
 pub async fn watch(app: Arc<App>, canary: CanaryJob, mut questions: Questions) {
     let mut failures: BTreeMap<Arch, (Instant, String)> = BTreeMap::new();
-    let archs: Vec<Arch> = Arch::ALL
-        .into_iter()
-        .filter(|arch| app.catalogue.find(&canary.image, Some(*arch)).is_some())
-        .collect();
     while let Some(reply) = questions.recv().await {
+        let archs = archs(&app, &canary);
         let mut report = Report { ready: false, archs: BTreeMap::new(), reason: None };
         if archs.is_empty() {
             report.reason = Some(format!("the catalogue has no image `{}`", canary.image));
@@ -139,6 +135,13 @@ pub async fn watch(app: Arc<App>, canary: CanaryJob, mut questions: Questions) {
         // Whoever asked may have given up.
         let _ = reply.send(report);
     }
+}
+
+/// The architectures that the canary's image is there for.
+fn archs(app: &App, canary: &CanaryJob) -> Vec<Arch> {
+    let catalogue = &app.live.now().catalogue;
+    let is_there = |arch: &Arch| catalogue.find(&canary.image, Some(*arch)).is_some();
+    Arch::ALL.into_iter().filter(is_there).collect()
 }
 
 async fn look(
@@ -188,7 +191,7 @@ async fn send(app: &App, canary: &CanaryJob, arch: Arch) -> Result<(), String> {
         requires: Requires { arch: Some(arch) },
         cache: pe_proto::api::CachePolicy::Off,
     };
-    let spec = resolve(&config, &app.catalogue, app.grants).map_err(|bad| bad.to_string())?;
+    let spec = app.live.resolve(&config).map_err(|bad| bad.to_string())?;
     let archive = Encoder::new().finish();
     let bytes = archive.len() as u64;
     let body = JobBody { pieces: vec![archive.into()], bytes, room: None };

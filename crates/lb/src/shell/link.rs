@@ -182,9 +182,11 @@ impl Link {
         // From here on nothing that comes over this connection is looked at.
         let sentence = doghouse.as_ref().map_or(Sentence::AtOnce, |_| Sentence::AfterAnswer);
         self.sentence.send_replace(Some(sentence));
-        if doghouse.is_some() {
-            sleep(WRONG_TOKEN_DELAY).await;
+        if doghouse.is_none() {
+            // The end of the connection is the answer.
+            std::future::pending::<()>().await;
         }
+        sleep(WRONG_TOKEN_DELAY).await;
         Err(LinkRefusal::Unauthorized)
     }
 

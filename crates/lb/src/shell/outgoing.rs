@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
 use super::run::relay::Relay;
@@ -23,6 +24,8 @@ pub struct Outgoing {
     pulse: Option<Pulse>,
     /// What is kept until then, such as a share of memory.
     kept: Option<OwnedSemaphorePermit>,
+    /// Becomes a line of the access log when the answer is over.
+    note: Option<Note>,
     /// What is still to be received before the answer ends.
     discard: Option<Box<Discard>>,
 }
@@ -86,7 +89,7 @@ impl Outgoing {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, pulse: None, kept: None, discard: None }
+        Self { source, pulse: None, kept: None, note: None, discard: None }
     }
 
     /// Receives the rest of the request, within bounds, before the answer ends.
@@ -107,6 +110,17 @@ impl Outgoing {
     #[must_use]
     pub fn with_pulse(mut self, pulse: Pulse) -> Self {
         self.pulse = Some(pulse);
+        self
+    }
+
+    /// Tells the access log what is sent.
+    #[must_use]
+    pub fn with_note(mut self, note: Option<Note>) -> Self {
+        self.note = note;
+        // Nobody asks an answer without content for any.
+        if let (Some(note), true) = (&self.note, self.is_end_stream()) {
+            note.finished();
+        }
         self
     }
 
@@ -138,6 +152,15 @@ impl Body for Outgoing {
             (Poll::Ready(None), Some(discard)) => discard.poll_done(cx).map(|()| None),
             (polled, _) => polled,
         };
+        if let Some(note) = &self.note {
+            match &polled {
+                Poll::Ready(Some(Ok(piece))) => note.gave(piece.len()),
+                Poll::Ready(None | Some(Err(_))) | Poll::Pending => {}
+            }
+            if matches!(polled, Poll::Ready(None)) || self.is_end_stream() {
+                note.finished();
+            }
+        }
         if let Some(pulse) = &self.pulse {
             match &polled {
                 Poll::Ready(_) => pulse.gave(),

@@ -29,7 +29,7 @@ pub async fn answer(
     app: Arc<App>,
     peer: IpAddr,
     pulse: Pulse,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Outgoing> {
     let request_id = app.request_ids.of(request.headers());
     let method = request.method().clone();
@@ -40,9 +40,16 @@ pub async fn answer(
         path = request.uri().path(),
         job = tracing::field::Empty
     );
+    let note = app.access.note(peer.to_string(), &request_id, &request);
+    if let Some(note) = &note {
+        request.extensions_mut().insert(note.clone());
+    }
     let (route, result) = dispatch(&app, peer, &request_id, request).instrument(span.clone()).await;
     let mut response = result.unwrap_or_else(|failure| {
         app.metrics.refusal(failure.kind());
+        if let Some(note) = &note {
+            note.problem(failure.kind().as_str());
+        }
         span.in_scope(|| {
             debug!(kind = failure.kind().as_str(), detail = failure.detail(), "request refused");
         });
@@ -55,7 +62,10 @@ pub async fn answer(
     if method == Method::HEAD {
         response = without_content(response);
     }
-    response.map(|body| body.with_pulse(pulse))
+    if let Some(note) = &note {
+        note.answered(response.status());
+    }
+    response.map(|body| body.with_pulse(pulse).with_note(note))
 }
 
 async fn dispatch(
@@ -70,9 +80,8 @@ async fn dispatch(
         IMAGES_PATH => (Route::Images, READS),
         "/" | "/style.css" => (Route::Page, READS),
         "/healthz" | "/readyz" => (Route::Health, READS),
-        "/metrics" => (Route::Metrics, READS),
         _ => {
-            let detail = "there is /, /api/v1/run, /api/v1/images, /healthz, /readyz and /metrics";
+            let detail = "there is /, /api/v1/run, /api/v1/images, /healthz and /readyz";
             return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
         }
     };
@@ -88,17 +97,20 @@ async fn dispatch(
     let headers = request.headers();
     let result = match path {
         RUN_PATH => run::answer(app, peer, request_id, request).await,
-        IMAGES_PATH => Ok(app.pages.images.respond(headers)),
-        "/" => Ok(app.pages.index.respond(headers)),
-        "/style.css" => Ok(app.pages.style.respond(headers)),
-        "/healthz" => Ok(text("text/plain; charset=utf-8", "up\n".into())),
-        "/readyz" => Ok(ready(app).await),
-        _ => match app.metrics.text() {
-            Ok(metrics) => Ok(text("text/plain; version=0.0.4", metrics.into())),
-            Err(_) => Err(Failure::new(ProblemKind::Internal, "metrics could not be written")),
-        },
+        IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
+        "/" => Ok(app.live.now().pages.index.respond(headers)),
+        "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
+        _ => Ok(health(app, path).await),
     };
     (route, result)
+}
+
+/// `GET /healthz`, `GET /readyz`.
+pub(super) async fn health(app: &App, path: &str) -> Response<Outgoing> {
+    match path {
+        "/healthz" => text("text/plain; charset=utf-8", "up\n".into()),
+        _ => ready(app).await,
+    }
 }
 
 async fn ready(app: &App) -> Response<Outgoing> {
@@ -115,7 +127,7 @@ async fn ready(app: &App) -> Response<Outgoing> {
     response
 }
 
-fn text(media_type: &'static str, content: Bytes) -> Response<Outgoing> {
+pub(super) fn text(media_type: &'static str, content: Bytes) -> Response<Outgoing> {
     let mut response = Response::new(Outgoing::whole(content));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -131,7 +143,7 @@ fn options(allow: &'static str) -> Response<Outgoing> {
 }
 
 /// What `GET` would be answered with, less the content.
-fn without_content(mut response: Response<Outgoing>) -> Response<Outgoing> {
+pub(super) fn without_content(mut response: Response<Outgoing>) -> Response<Outgoing> {
     if let Some(length) = response.body().size_hint().exact() {
         if response.status() != StatusCode::NOT_MODIFIED {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -201,6 +201,18 @@ pub async fn worker(app: Arc<App>, stream: TcpStream, stop: CancellationToken, t
     link.close();
 }
 
+/// An operator's connection.
+pub async fn admin(app: Arc<App>, stream: TcpStream, tasks: TaskTracker) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, Infallible>(super::admin::answer(app, request).await) }
+    });
+    let builder = client_builder(tasks);
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        debug!(%error, "admin connection ended");
+    }
+}
+
 fn client_builder(tasks: TaskTracker) -> auto::Builder<Tracked> {
     let mut builder = auto::Builder::new(Tracked(tasks));
     builder

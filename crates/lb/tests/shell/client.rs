@@ -51,8 +51,11 @@ impl Client {
         headers: &[(&str, &str)],
         is_end: bool,
     ) -> Sent {
-        let mut request =
-            Request::builder().method(method).uri(format!("http://lb{path}")).body(()).expect("ok");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://localhost{path}"))
+            .body(())
+            .expect("ok");
         for (name, value) in headers {
             let name = name.parse::<http::HeaderName>().expect("a name");
             request.headers_mut().insert(name, value.parse().expect("a value"));

@@ -68,7 +68,8 @@ async fn metrics_count_what_happened() {
     assert_eq!(answer.status, 200);
     client.run_json("{}").await;
     client.get("/not/a/route").await;
-    let text = String::from_utf8(client.get("/metrics").await.body).expect("text");
+    let text = lb.operator().await.get("/metrics").await.body;
+    let text = String::from_utf8(text).expect("text");
     for line in [
         "pe_lb_requests_total{route=\"run\",status=\"200\"} 1",
         "pe_lb_requests_total{route=\"run\",status=\"400\"} 1",

@@ -37,10 +37,11 @@ fn catalogue() -> String {
 pub(crate) struct Lb {
     pub(crate) clients: SocketAddr,
     pub(crate) workers: SocketAddr,
+    pub(crate) admin: SocketAddr,
     census: watch::Receiver<Census>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinSet<Drained>,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Lb {
@@ -55,7 +56,22 @@ impl Lb {
     }
 
     pub(crate) async fn with_token(toml: &str, token: Option<&str>) -> Self {
+        Self::with_workers(toml, token, None).await
+    }
+
+    /// With workers that have tokens of their own, in a file that can be written again.
+    pub(crate) async fn with_workers(
+        toml: &str,
+        token: Option<&str>,
+        workers: Option<&str>,
+    ) -> Self {
         let files = tempfile::tempdir().expect("a directory");
+        let mut toml = toml.to_owned();
+        if let Some(workers) = workers {
+            let path = files.path().join("workers.toml");
+            std::fs::write(&path, workers).expect("a file");
+            toml.push_str(&format!("[workers]\nfile = {path:?}\n"));
+        }
         let path = |name: &str| files.path().join(name);
         std::fs::write(path("catalogue.json"), catalogue()).expect("a file");
         std::fs::write(path("lb.toml"), toml).expect("a file");
@@ -63,6 +79,7 @@ impl Lb {
         let mut flags = Overrides {
             listen: any,
             listen_workers: any,
+            listen_admin: any,
             catalogue: Some(path("catalogue.json")),
             ..Overrides::default()
         };
@@ -73,13 +90,14 @@ impl Lb {
         let config = Config::load(Some(&path("lb.toml")), flags).expect("good settings");
         let server = Server::bind(config).await.expect("free ports");
         let (clients, workers) = server.addresses().expect("addresses");
+        let admin = server.admin_address().expect("an address");
         let census = server.census();
         let (stop, stopped) = oneshot::channel();
         let mut running = JoinSet::new();
         running.spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { clients, workers, census, stop: Some(stop), running, _files: files }
+        Self { clients, workers, admin, census, stop: Some(stop), running, files }
     }
 
     /// A worker that offers `busybox`.
@@ -91,9 +109,24 @@ impl Lb {
         Client::connect(self.clients).await
     }
 
+    /// A file of its own, such as `lb.toml`, its settings.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// An operator.
+    pub(crate) async fn operator(&self) -> Client {
+        Client::connect(self.admin).await
+    }
+
     /// Waits until the counts are so.
     pub(crate) async fn until(&mut self, what: impl FnMut(&Census) -> bool) -> Census {
         *self.census.wait_for(what).await.expect("a running load balancer")
+    }
+
+    /// The counts, to be waited on.
+    pub(crate) fn counts(&self) -> watch::Receiver<Census> {
+        self.census.clone()
     }
 
     pub(crate) fn census(&self) -> Census {
@@ -105,6 +138,11 @@ impl Lb {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
+    }
+
+    /// Waits for the end that somebody else asked for.
+    pub(crate) async fn ended_by_itself(mut self) -> Drained {
+        self.running.join_next().await.expect("it runs").expect("it does not panic")
     }
 
     /// Waits for the end.

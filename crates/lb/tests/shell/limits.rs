@@ -137,7 +137,7 @@ async fn a_client_that_does_not_read_its_answer_loses_its_connection_and_not_the
     lb.until(|census| census.jobs == 0).await;
     let body = sent.response.await.expect("a head").into_body();
     assert!(crate::client::read(body).await.is_err(), "the connection was broken off");
-    let metrics = lb.client().await.get("/metrics").await;
+    let metrics = lb.operator().await.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body).expect("text");
     assert!(metrics.contains("pe_lb_connections_stalled_total 1"), "{metrics}");
 }

@@ -31,7 +31,7 @@ async fn a_result_for_a_lease_of_another_worker_is_refused_and_does_no_harm() {
     assert_eq!(holder.done(lease, exited(0), &result(b"truth", &[])).await, 204);
     assert_eq!(holder.done(lease, exited(0), &lie).await, 409, "a second answer");
     assert_eq!(sent.answer().await.expect("an answer").json()["stdout"], "truth");
-    let metrics = client.get("/metrics").await;
+    let metrics = lb.operator().await.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body).expect("text");
     assert!(metrics.contains("pe_lb_link_refusals_total{kind=\"not-held\"} 4"), "{metrics}");
     assert!(metrics.contains("pe_lb_link_refusals_total{kind=\"session\"} 1"), "{metrics}");

@@ -5,6 +5,8 @@ mod client;
 mod lb;
 mod worker;
 
+mod access;
+mod admin;
 mod curl;
 mod drain;
 mod health;
@@ -13,3 +15,4 @@ mod limits;
 mod link;
 mod loss;
 mod requests;
+mod trust;

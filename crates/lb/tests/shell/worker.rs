@@ -199,6 +199,22 @@ impl ScriptedWorker {
         assert_eq!(status, StatusCode::NO_CONTENT);
     }
 
+    /// The same, with a client that asks for it.
+    pub(crate) async fn serve_one_for(&self, lb: &crate::lb::Lb) {
+        let client = lb.client().await;
+        let json = r#"{"image":"busybox"}"#;
+        let sent = client.post(crate::client::JSON, "*/*", json).await;
+        self.serve_one().await;
+        assert_eq!(sent.answer().await.expect("an answer").status, StatusCode::OK);
+    }
+
+    /// Parks a slot, on a connection that may be ended for it; the status, if there is one.
+    pub(crate) async fn try_park(&self) -> Option<StatusCode> {
+        let ready = Ready { session: self.session, slot: 0 };
+        let response = self.send(paths::READY, encode(&ready)).await.await.ok()?;
+        Some(response.status())
+    }
+
     /// The connection breaks, without a word.
     pub(crate) async fn kill(mut self) {
         self.connection.shutdown().await;

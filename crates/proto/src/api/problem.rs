@@ -37,6 +37,10 @@ pub enum ProblemKind {
     TooLarge,
     /// A content type that is not spoken here.
     UnsupportedMediaType,
+    /// No token, or one that nobody has.
+    Unauthorized,
+    /// It may not be asked by this client, or not in this way.
+    Forbidden,
     /// No such path.
     NotFound,
     /// The path exists, not for this method.
@@ -61,10 +65,12 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
@@ -83,6 +89,8 @@ impl ProblemKind {
             Self::BadRequest => "bad-request",
             Self::TooLarge => "too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
@@ -102,6 +110,8 @@ impl ProblemKind {
             Self::BadRequest
             | Self::TooLarge
             | Self::UnsupportedMediaType
+            | Self::Unauthorized
+            | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage

@@ -26,7 +26,7 @@ fn readiness_is_a_real_job(labs: &Labs) -> anyhow::Result<()> {
 
 fn metrics_count_what_happened(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.common()?;
-    let url = format!("{}/metrics", lab.client.url);
+    let url = format!("{}/metrics", lab.admin_url);
     let series = "pe_lb_jobs_total{outcome=\"exited\"}";
     let before = metric(&client::get(&url)?, series).unwrap_or(0.0);
     lab.client.run(Job::shell("true"))?;

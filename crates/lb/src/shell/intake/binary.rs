@@ -10,7 +10,6 @@ use pe_proto::digest::JobDigester;
 use pe_proto::limits::CONFIG_BYTES_MAX;
 
 use super::{Intake, NotTaken, Upload, json};
-use crate::core::resolve;
 use crate::driver::JobBody;
 use crate::shell::app::{App, Gathered};
 
@@ -53,7 +52,7 @@ async fn config(app: &App, upload: &mut Upload<'_>) -> Result<(JobSpec, Bytes), 
         if read.len() - 4 >= length {
             read.advance(4);
             let config: RunConfig = json::parse(&read.split_to(length))?;
-            let spec = resolve::resolve(&config, &app.catalogue, app.grants)?;
+            let spec = app.live.resolve(&config)?;
             return Ok((spec, read.freeze()));
         }
     }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
 use super::{Intake, NotTaken, Upload};
-use crate::core::resolve::{self, pointer};
+use crate::core::resolve::pointer;
 use crate::driver::JobBody;
 use crate::limits::INPUT_BYTES;
 use crate::shell::app::{App, Gathered};
@@ -41,7 +41,7 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
 fn convert(app: &App, text: &[u8]) -> Result<(JobSpec, Vec<u8>, Digest), NotTaken> {
     let request: RunRequest = parse(text)?;
     let (config, stdin, files) = request.split();
-    let spec = resolve::resolve(&config, &app.catalogue, app.grants)?;
+    let spec = app.live.resolve(&config)?;
     let archive = archive(stdin, files)?;
     let mut digester = JobDigester::new(&spec);
     digester.update(&archive);

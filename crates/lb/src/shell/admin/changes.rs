@@ -1,0 +1,74 @@
+//! What operators change (`protocol.md 9.2`). Each change is told in the log.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use pe_proto::admin::{self, Done};
+use pe_proto::api::ProblemKind;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::json;
+use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_BODY_TIME};
+use crate::reload;
+use crate::respond::Failure;
+use crate::shell::app::App;
+use crate::shell::outgoing::Outgoing;
+
+/// Nothing is asked for but the change itself.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Makes a change.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Failure> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let body = read(body).await?;
+    match path {
+        admin::RELOAD => {
+            let Nothing {} = parse(&body)?;
+            let reloaded = reload::reload(Arc::clone(app)).await;
+            json(&reloaded.map_err(|reason| Failure::new(ProblemKind::BadRequest, reason))?)
+        }
+        _ => {
+            let Nothing {} = parse(&body)?;
+            info!("drain asked for");
+            app.stop.cancel();
+            json(&done(1, "draining; the process ends when its jobs are answered"))
+        }
+    }
+}
+
+fn done(changed: usize, detail: impl Into<String>) -> Done {
+    Done { changed: changed as u64, detail: detail.into() }
+}
+
+async fn read(body: Incoming) -> Result<Vec<u8>, Failure> {
+    let read = Limited::new(body, ADMIN_BODY_BYTES_MAX).collect();
+    match timeout(ADMIN_BODY_TIME, read).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("the body may have at most {ADMIN_BODY_BYTES_MAX} bytes");
+            Err(Failure::new(ProblemKind::TooLarge, detail))
+        }
+        Ok(Err(_)) => Err(Failure::new(ProblemKind::BadRequest, "the body is cut off")),
+        Err(_) => Err(Failure::new(ProblemKind::RequestTimeout, "the body did not arrive in time")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let pointer =
+            if path == "." { String::new() } else { format!("/{}", path.replace('.', "/")) };
+        Failure::new(ProblemKind::BadRequest, error.into_inner().to_string()).at(pointer)
+    })
+}

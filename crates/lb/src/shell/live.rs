@@ -1,0 +1,74 @@
+//! Settings that a reload replaces while requests go on: each request takes the values that hold
+//! when it looks, and keeps them for as long as it holds what it took.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use pe_proto::JobSpec;
+use pe_proto::api::RunConfig;
+use pe_proto::catalogue::Catalogue;
+
+use super::pages::Pages;
+use crate::config::{AdminTerms, Config};
+use crate::core::resolve::{Grants, Unresolved, resolve};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Live(ArcSwap<Settings>);
+
+/// What holds now.
+#[derive(Debug)]
+pub struct Settings {
+    /// Images.
+    pub catalogue: Catalogue,
+    /// Everything served from memory.
+    pub pages: Pages,
+    /// What jobs may ask for.
+    pub grants: Grants,
+    /// Who may ask on the admin listener.
+    pub admin: AdminTerms,
+}
+
+impl Live {
+    /// The settings that the process begins with.
+    ///
+    /// # Errors
+    /// The catalogue cannot be served: a defect.
+    pub fn new(config: &Config) -> Result<Self, serde_json::Error> {
+        Ok(Self(ArcSwap::from_pointee(Settings::new(config)?)))
+    }
+
+    /// What holds now, for a moment: not to be kept across an await.
+    pub fn now(&self) -> Guard<Arc<Settings>> {
+        self.0.load()
+    }
+
+    /// What a request means by what holds now.
+    ///
+    /// # Errors
+    /// See [`resolve()`].
+    pub fn resolve(&self, config: &RunConfig) -> Result<JobSpec, Unresolved> {
+        let settings = self.now();
+        resolve(config, &settings.catalogue, settings.grants)
+    }
+
+    /// Other settings hold from now on.
+    ///
+    /// # Errors
+    /// The catalogue cannot be served: a defect. Nothing changed.
+    pub fn replace(&self, config: &Config) -> Result<(), serde_json::Error> {
+        self.0.store(Arc::new(Settings::new(config)?));
+        Ok(())
+    }
+}
+
+impl Settings {
+    fn new(config: &Config) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            pages: Pages::new(&config.catalogue)?,
+            catalogue: config.catalogue.clone(),
+            grants: config.grants,
+            admin: config.admin.clone(),
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! What operators ask, over real sockets.
+
+use http::Method;
+use pe_lb::server::Drained;
+use serde_json::Value;
+
+use crate::client::{Answer, Client, JSON};
+use crate::lb::Lb;
+
+async fn change(operator: &Client, path: &str, json: &str) -> Answer {
+    let headers = [("content-type", JSON)];
+    let mut sent = operator.begin(Method::POST, path, &headers, false).await;
+    sent.body.send_data(json.to_owned().into(), true).expect("an open stream");
+    sent.answer().await.expect("an answer")
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_array().expect("a list").iter().map(|name| name.as_str().expect("text")).collect()
+}
+
+#[tokio::test]
+async fn the_status_counts_and_tells_what_was_set_and_no_secret() {
+    let lb = Lb::with_token("[queue]\njobs_max = 7\n", Some("0123456789abcdef")).await;
+    let operator = lb.operator().await;
+    let status = operator.get("/admin/v1/status").await.json();
+    assert_eq!(status["counts"]["workers"], 0);
+    assert_eq!(status["is_draining"], false);
+    assert_eq!(status["config"]["queue.jobs_max"], "7");
+    assert!(!status.to_string().contains("0123456789abcdef"), "{status}");
+}
+
+#[tokio::test]
+async fn an_operator_may_ask_for_the_drain() {
+    let lb = Lb::start().await;
+    let asked = change(&lb.operator().await, "/admin/v1/drain", "{}").await;
+    assert_eq!(asked.json()["changed"], 1);
+    assert_eq!(lb.ended_by_itself().await, Drained::Wholly);
+}
+
+#[tokio::test]
+async fn nothing_of_it_can_be_reached_by_clients_or_workers() {
+    let lb = Lb::start().await;
+    let client = lb.client().await;
+    let workers = Client::connect(lb.workers).await;
+    for path in [
+        "/metrics",
+        "/admin/v1/status",
+        "/admin/v1/workers",
+        "/admin/v1/queue",
+        "/admin/v1/leases",
+        "/admin/v1/flights",
+        "/admin/v1/bans",
+        "/admin/v1/drain",
+        "/admin/v1/drain-worker",
+        "/admin/v1/purge",
+        "/admin/v1/ban",
+        "/admin/v1/unban",
+        "/admin/v1/reload",
+    ] {
+        assert_eq!(client.get(path).await.status, 404, "{path}");
+        assert_eq!(change(&client, path, "{}").await.status, 404, "{path}");
+        assert_eq!(change(&workers, path, "{}").await.status, 404, "{path}");
+    }
+    assert_eq!(lb.census().jobs, 0);
+    assert_eq!(client.get("/healthz").await.status, 200);
+    // Nor the other way round: jobs do not come in by the back door.
+    assert_eq!(change(&lb.operator().await, "/api/v1/run", "{}").await.status, 404);
+}
+
+#[tokio::test]
+async fn what_operators_may_not_do_is_a_problem() {
+    let lb = Lb::start().await;
+    let operator = lb.operator().await;
+    let check = async |method: Method, path: &str, headers: &[(&str, &str)], kind: &str| {
+        let answer = operator.request(method, path, headers).await;
+        assert_eq!(answer.problem(), kind, "{path} {headers:?}");
+    };
+    let page = [("origin", "http://localhost:8082")];
+    check(Method::GET, "/admin/v1/status", &page, "forbidden").await;
+    check(Method::POST, "/admin/v1/status", &[("content-type", JSON)], "method-not-allowed").await;
+    check(Method::GET, "/admin/v1/drain", &[], "method-not-allowed").await;
+    check(Method::POST, "/admin/v1/drain", &[], "unsupported-media-type").await;
+    check(Method::OPTIONS, "/admin/v1/drain", &[], "method-not-allowed").await;
+    check(Method::GET, "/admin/v1/nothing", &[], "not-found").await;
+    let unknown = change(&operator, "/admin/v1/drain", r#"{"now":true}"#).await;
+    assert_eq!(unknown.problem(), "bad-request");
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(70_000));
+    let large = change(&operator, "/admin/v1/reload", &large).await;
+    assert_eq!(large.problem(), "too-large");
+    assert_eq!(operator.get("/admin/v1/status").await.json()["is_draining"], false);
+}
+
+#[tokio::test]
+async fn settings_are_read_again_and_a_bad_one_changes_nothing() {
+    let lb = Lb::with("wall_ms_max = 1000\n[queue]\njobs_max = 7\n").await;
+    let operator = lb.operator().await;
+    let client = lb.client().await;
+    let write = |toml: &str| std::fs::write(lb.path("lb.toml"), toml).expect("a file");
+    let is_granted = async |wall_ms: u64| {
+        let json = format!(r#"{{"image":"nope","limits":{{"wall_ms":{wall_ms}}}}}"#);
+        let json = json.replace("nope", "busybox");
+        let sent = client.post(JSON, "*/*", json).await;
+        let answer = tokio::select! {
+            biased;
+            answer = sent.response => Some(answer.expect("an answer").status()),
+            () = async {
+                let mut census = lb.counts();
+                census.wait_for(|census| census.jobs > 0).await.expect("it runs");
+            } => None,
+        };
+        answer.is_none()
+    };
+    assert!(!is_granted(2000).await);
+
+    write("wall_ms_max = 2000\n[queue]\njobs_max = 8\n[times]\nidle_ms = 0\n");
+    let bad = change(&operator, "/admin/v1/reload", "{}").await;
+    assert_eq!(bad.problem(), "bad-request");
+    let detail = bad.json()["detail"].as_str().expect("text").to_owned();
+    assert!(detail.contains("lb.toml: times.idle_ms"), "{detail}");
+    assert!(!is_granted(2000).await);
+
+    write("wall_ms_max = 2000\n[queue]\njobs_max = 8\n");
+    let reloaded = change(&operator, "/admin/v1/reload", "{}").await.json();
+    assert_eq!(names(&reloaded["applied"]), ["wall_ms_max"]);
+    assert_eq!(names(&reloaded["needs_restart"]), ["queue.jobs_max"]);
+    assert!(is_granted(2000).await);
+
+    // What needs a restart is told until there was one; what holds is not told again.
+    let again = change(&operator, "/admin/v1/reload", "{}").await.json();
+    assert_eq!(names(&again["applied"]), [""; 0]);
+    assert_eq!(names(&again["needs_restart"]), ["queue.jobs_max"]);
+    let metrics = String::from_utf8(operator.get("/metrics").await.body).expect("text");
+    assert!(metrics.contains("pe_lb_reloads_total{result=\"applied\"} 2"), "{metrics}");
+    assert!(metrics.contains("pe_lb_reloads_total{result=\"refused\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_catalogue_that_changed_is_served_after_a_reload() {
+    let lb = Lb::start().await;
+    let (operator, client) = (lb.operator().await, lb.client().await);
+    let before = client.get("/api/v1/images").await;
+    std::fs::write(lb.path("catalogue.json"), r#"{"version":1,"images":[]}"#).expect("a file");
+    let reloaded = change(&operator, "/admin/v1/reload", "{}").await.json();
+    assert_eq!(names(&reloaded["applied"]), ["catalogue"]);
+    let after = client.get("/api/v1/images").await;
+    assert_eq!(after.json()["images"], serde_json::json!([]));
+    assert_ne!(before.header("etag"), after.header("etag"));
+    assert_eq!(client.run_json(r#"{"image":"busybox"}"#).await.problem(), "unknown-image");
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_everywhere_but_for_probes_and_can_be_replaced() {
+    let files = tempfile::tempdir().expect("a directory");
+    let token = files.path().join("admin.token");
+    std::fs::write(&token, "0123456789abcdef\n").expect("a file");
+    let lb = Lb::with(&format!("[admin]\ntoken_file = {token:?}\n")).await;
+    let operator = lb.operator().await;
+    let ask = async |path: &str, token: &str| {
+        let value = format!("Bearer {token}");
+        let headers = [("authorization", value.as_str())];
+        operator.request(Method::GET, path, &headers).await.status.as_u16()
+    };
+    for path in ["/admin/v1/status", "/metrics"] {
+        assert_eq!(ask(path, "0123456789abcdeF").await, 401);
+        assert_eq!(operator.get(path).await.problem(), "unauthorized");
+        assert_eq!(ask(path, "0123456789abcdef").await, 200);
+    }
+    assert_eq!(operator.get("/healthz").await.status, 200);
+    assert_eq!(operator.get("/readyz").await.status, 503);
+    std::fs::write(&token, "another-token-of-16\n").expect("a file");
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).expect("a signal");
+    // The signal is taken by a task of its own; ask until it was.
+    while ask("/admin/v1/status", "another-token-of-16").await != 200 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ask("/admin/v1/status", "0123456789abcdef").await, 401);
+}

@@ -1,0 +1,52 @@
+//! A worker: one session after the other.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pe_proto::{Arch, Digest};
+use pe_worker::core::reconnect::{Reconnect, ReconnectTerms};
+use pe_worker::limits::{DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LINK_GOOD_AFTER};
+
+use crate::journal::Journal;
+use crate::session;
+
+/// Who it is and what it offers.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// `HOST:PORT` of the load balancer's listener for workers.
+    pub lb: String,
+    /// Its name.
+    pub name: String,
+    /// Slots.
+    pub slots: u32,
+    /// Architecture it says its guests have.
+    pub arch: Arch,
+    /// Images it says it can run.
+    pub images: Vec<Digest>,
+    /// What it shows to be let in.
+    pub token: Option<String>,
+    /// Where it tells what it does.
+    pub journal: Journal,
+}
+
+/// Serves for ever; after each loss it waits as the real worker does.
+pub async fn run(terms: Terms) {
+    let terms = Arc::new(terms);
+    let began = Instant::now();
+    let mut reconnect = Reconnect::new(ReconnectTerms {
+        wait_min: DIAL_BACKOFF_MIN,
+        wait_max: DIAL_BACKOFF_MAX,
+        good_after: LINK_GOOD_AFTER,
+    });
+    loop {
+        let up = || {
+            reconnect.up(began.elapsed());
+            terms.journal.tell("up", &terms.name, "");
+        };
+        let ended = session::run(&terms, up).await;
+        let wait = reconnect.down(began.elapsed(), getrandom::u64().unwrap_or(0));
+        let why = ended.err().map_or("closed".to_owned(), |error| format!("{error:#}"));
+        terms.journal.tell("down", &terms.name, format_args!("{why}; again in {wait:?}"));
+        tokio::time::sleep(wait).await;
+    }
+}
