@@ -18,6 +18,8 @@ else
   scripts/step.sh "unit and property tests" \
     timeout 1800 cargo test --locked --workspace --exclude pe-e2e --no-fail-fast -- --test-threads=1
 fi
+scripts/step.sh "the fleet by seeds (SEEDS=n, FIRST=n, SEED=x for one)" \
+  timeout 600 cargo run -q --locked --release -p pe-sim
 scripts/step.sh "fetching a pinned program" vm-assets/cloud-hypervisor.test.sh
 scripts/step.sh "jobs on cloud-hypervisor, in the nested lab (a few; all: make test-nested)" tests/nested/e2e.sh smoke
 scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e --lib --test vms

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod admin;
+mod cache;
 mod file;
 mod source;
 pub mod workers;
@@ -44,6 +45,7 @@ pub struct Config {
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) cache: crate::cache::Sizes,
     pub(crate) listen_admin: SocketAddr,
     pub(crate) admin: AdminTerms,
     pub(crate) access_log: Destination,
@@ -218,7 +220,9 @@ impl Config {
             args: raw.canary.args.unwrap_or_else(|| vec!["true".to_owned()]),
             fresh: millis("canary.fresh_ms", raw.canary.fresh_ms, limits::CANARY_FRESH)?,
         };
+        let cache = raw.cache.check().map_err(|(key, problem)| value(key, &problem))?;
         Ok(Self {
+            cache,
             listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
             listen_workers: flags.listen_workers.or(raw.listen_workers).unwrap_or(LISTEN_WORKERS),
             catalogue: read_catalogue(&catalogue)?,

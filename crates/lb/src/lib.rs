@@ -6,7 +6,7 @@
 //! parked slot, a lease) is a value that it holds; when the connection ends, the value is dropped
 //! and the broker hears of it. Nothing is counted that no connection owns.
 //!
-//! Suggested reading order: [`core`], [`driver`], [`shell`], [`respond`], [`server`].
+//! Suggested reading order: [`core`], [`driver`], [`cache`], [`shell`], [`respond`], [`server`].
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,8 @@ pub mod limits;
 pub mod core;
 
 pub mod driver;
+
+pub mod cache;
 
 pub mod shell;
 

@@ -168,6 +168,34 @@ pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Names told to a client that asked for an unknown image.
 pub const NEAR_NAMES_MAX: usize = 3;
 
+// ---- The cache, and flights. ----
+
+/// Memory for entries of the cache (default), in MiB: some ten thousand results of the usual few
+/// KiB in both forms, or a dozen of the largest there are.
+pub const CACHE_MEMORY_MIB: usize = 256;
+
+/// The most that may be set: what the shares of memory can count.
+pub const CACHE_MEMORY_MIB_MAX: usize = 1024 * 1024;
+
+/// Entries that were thrown out while clients still read them, beyond the memory for entries.
+/// Many times the largest entry, so that slow readers of old results keep out new ones only when
+/// there are many.
+pub const CACHE_LEAVING_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// What an entry costs beside its bytes: headers, names, its places in tables and lists.
+pub const CACHE_ENTRY_OVERHEAD_BYTES: usize = 2 * 1024;
+
+/// From this size on, results are hashed, packed and turned into JSON where that does not hold up
+/// others: it takes about as long as handing the work over.
+pub const APART_BYTES_MIN: usize = 128 * 1024;
+
+/// Results below this size are sent as they are: they fit in a packet or two anyway.
+pub const PACK_BYTES_MIN: usize = 1024;
+
+/// Who may wait for one run. A link that goes round is asked for by many at once; beyond this,
+/// the answer is to come back when the result is known.
+pub const FLIGHT_SEATS_MAX: usize = 4096;
+
 // ---- Connections. ----
 
 /// Client connections (default). A file descriptor and, when idle, about 20 KiB each.

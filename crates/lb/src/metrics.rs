@@ -1,6 +1,7 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+pub mod cache;
 mod ops;
 pub mod trust;
 
@@ -8,12 +9,13 @@ use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::core::broker::Census;
 use crate::respond::LinkRefusal;
+use cache::CacheMetrics;
 
 pub use ops::OpsMetrics;
 
@@ -22,7 +24,11 @@ pub use ops::OpsMetrics;
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
+    /// Results answered from memory with 200, which is one of [`Metrics::request`]'s.
+    pub results_answered: IntCounter,
     jobs: IntCounterVec,
+    /// The cache, and flights.
+    pub cache: CacheMetrics,
     refusals: IntCounterVec,
     link_refusals: IntCounterVec,
     phases: HistogramVec,
@@ -64,6 +70,8 @@ pub struct Metrics {
 pub enum Route {
     /// `POST /api/v1/run`.
     Run,
+    /// `GET /api/v1/results/{digest}`.
+    Results,
     /// `GET /api/v1/images`.
     Images,
     /// The page and what belongs to it.
@@ -79,6 +87,7 @@ impl Route {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Run => "run",
+            Self::Results => "results",
             Self::Images => "images",
             Self::Page => "page",
             Self::Health => "health",
@@ -157,9 +166,12 @@ impl Metrics {
     /// Two metrics of one name: a defect that any test finds.
     pub fn new() -> prometheus::Result<Self> {
         let build = Builder(Registry::new());
+        let requests = build.counters("requests", "Requests answered.", &["route", "status"])?;
         let metrics = Self {
-            requests: build.counters("requests", "Requests answered.", &["route", "status"])?,
+            results_answered: requests.with_label_values(&[Route::Results.as_str(), "200"]),
+            requests,
             jobs: build.counters("jobs", "Jobs answered.", &["outcome"])?,
+            cache: CacheMetrics::new(&build)?,
             refusals: build.counters("refusals", "Problems answered.", &["kind"])?,
             link_refusals: build.counters(
                 "link_refusals",
@@ -312,6 +324,10 @@ impl Builder {
 
     fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Self::opts(name, help), labels)?)
     }
 
     fn float_gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -16,6 +16,7 @@ use crate::core::trust::roster::Misfit;
 use crate::driver::Busy;
 use crate::shell::intake::NotTaken;
 use crate::shell::outgoing::Outgoing;
+use crate::shell::run::NotRun;
 
 /// A request that is answered with a problem.
 #[derive(Debug)]
@@ -58,11 +59,6 @@ impl Failure {
         failure
     }
 
-    /// The job was run, but its result cannot be held.
-    pub fn no_room_for_result() -> Self {
-        Self::new(ProblemKind::QueueFull, "too many large results at a time; try again later")
-    }
-
     /// Its kind.
     pub fn kind(&self) -> ProblemKind {
         self.kind
@@ -95,6 +91,8 @@ impl Failure {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+        // What is wrong now may be right in a moment.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
         }
@@ -112,7 +110,9 @@ fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ProblemKind::Forbidden => StatusCode::FORBIDDEN,
-        ProblemKind::NotFound | ProblemKind::UnknownImage => StatusCode::NOT_FOUND,
+        ProblemKind::NotFound | ProblemKind::UnknownImage | ProblemKind::UnknownResult => {
+            StatusCode::NOT_FOUND
+        }
         ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ProblemKind::QueueFull
@@ -134,6 +134,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::NotFound => "There is nothing at this path",
         ProblemKind::MethodNotAllowed => "The path does not take this method",
         ProblemKind::UnknownImage => "The catalogue has no such image",
+        ProblemKind::UnknownResult => "No such result is known",
         ProblemKind::RequestTimeout => "The request came too slowly",
         ProblemKind::QueueFull => "Too many jobs are waiting",
         ProblemKind::QueueTimeout => "No worker came free in time",
@@ -155,6 +156,7 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         | ProblemKind::NotFound
         | ProblemKind::MethodNotAllowed
         | ProblemKind::UnknownImage
+        | ProblemKind::UnknownResult
         | ProblemKind::Internal => return None,
         ProblemKind::RequestTimeout | ProblemKind::WorkerLost => 1,
         ProblemKind::Draining => 2,
@@ -183,6 +185,19 @@ impl From<Refusal> for Failure {
             ),
         };
         Self::new(kind, detail)
+    }
+}
+
+impl From<NotRun> for Failure {
+    fn from(not_run: NotRun) -> Self {
+        let full = |detail: &str| Self::new(ProblemKind::QueueFull, detail);
+        match not_run {
+            NotRun::Refused(refusal) => refusal.into(),
+            NotRun::Busy(busy) => busy.into(),
+            NotRun::NoRoom => full("too many large results at a time; try again later"),
+            NotRun::Crowded => full("too many wait for the same job; its result will be known"),
+            NotRun::Crashed => Self::new(ProblemKind::Internal, "the run failed"),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use crate::cache::Cache;
 use crate::config::Config;
 use crate::core::broker::Census;
 use crate::driver::Driver;
@@ -29,6 +30,7 @@ use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::link::door::Door;
 use crate::shell::live::Live;
 use crate::shell::request_id::RequestIds;
+use crate::shell::run::Flights;
 use crate::shell::serve;
 
 /// A load balancer whose listeners are bound.
@@ -109,6 +111,8 @@ impl Server {
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,
+            cache: Cache::new(&config.cache, metrics.cache.clone()),
+            flights: Flights::default(),
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
@@ -244,6 +248,8 @@ async fn drain(
     app.drain.cancel();
     client_tasks.close();
     client_tasks.wait().await;
+    // Nobody waits for a run any more, so the last of them are ending.
+    app.flights.ended().await;
     workers_end.cancel();
     app.driver.release_all().await;
     worker_tasks.close();

@@ -10,6 +10,7 @@ pub mod access;
 pub mod admin;
 
 pub mod intake;
+pub mod results;
 pub mod run;
 
 pub mod link;

@@ -19,5 +19,7 @@ pub const BINARY: &str = "application/vnd.pe.v1";
 pub const PROBLEM: &str = "application/problem+json";
 /// Where jobs are posted.
 pub const RUN_PATH: &str = "/api/v1/run";
+/// Where results are, by the digest of their job.
+pub const RESULTS_PATH: &str = "/api/v1/results/";
 /// Where the catalogue is.
 pub const IMAGES_PATH: &str = "/api/v1/images";

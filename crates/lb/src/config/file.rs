@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::access_log::AccessLogSection;
 use super::admin::AdminSection;
+use super::cache;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) times: Times,
     pub(super) canary: Canary,
     pub(super) workers: super::workers::Workers,
+    pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,
 }

@@ -77,9 +77,14 @@ impl AccessLog {
         }
     }
 
+    /// Whether anybody wants to know.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
     /// A note for a request; `None` if nobody wants to know.
     pub fn note<B>(&self, client: String, request_id: &str, request: &Request<B>) -> Option<Note> {
-        if !self.is_on.load(Ordering::Relaxed) {
+        if !self.is_on() {
             return None;
         }
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());

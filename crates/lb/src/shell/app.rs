@@ -11,7 +11,9 @@ use super::health::Readiness;
 use super::link::door::Door;
 use super::live::Live;
 use super::request_id::RequestIds;
+use super::run::Flights;
 use super::serve::Patience;
+use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
 use crate::metrics::Metrics;
@@ -26,6 +28,10 @@ pub struct App {
     pub reload: Reload,
     /// A line for each request.
     pub access: AccessLog,
+    /// Results that are known.
+    pub cache: Cache,
+    /// Runs that somebody waits for.
+    pub flights: Flights,
     /// The way to the broker.
     pub driver: Handle,
     /// Counts.
@@ -102,6 +108,16 @@ impl Gathered {
     pub fn into_pieces(mut self) -> Vec<Bytes> {
         self.close_tail();
         self.pieces
+    }
+
+    /// The pieces that are finished: small ones wait for others until all is [closed](Self::close).
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
+
+    /// Nothing more comes.
+    pub fn close(&mut self) {
+        self.close_tail();
     }
 
     /// All in one.

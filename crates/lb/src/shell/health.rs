@@ -13,17 +13,19 @@ use std::time::Duration;
 
 use pe_proto::api::{LimitsRequest, Requires, RunConfig};
 use pe_proto::archive::Encoder;
+use pe_proto::digest::JobDigester;
 use pe_proto::{Arch, Outcome};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::app::App;
-use super::run::{Wanted, execute};
+use super::run::{NotRun, Progress, execute};
 use crate::core::ids::ClientKey;
 use crate::driver::{JobBody, Order};
 use crate::limits::{CANARY_FAILED_FRESH, CANARY_TIME, CANARY_WAITERS_MAX};
+use crate::respond::Failure;
 
 /// The job that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,15 +195,21 @@ async fn send(app: &App, canary: &CanaryJob, arch: Arch) -> Result<(), String> {
     };
     let spec = app.live.resolve(&config).map_err(|bad| bad.to_string())?;
     let archive = Encoder::new().finish();
+    let mut digester = JobDigester::new(&spec);
+    digester.update(&archive);
     let bytes = archive.len() as u64;
     let body = JobBody { pieces: vec![archive.into()], bytes, room: None };
     let request_id = format!("canary-{}", app.request_ids.next());
     let order = Arc::new(Order { request_id, spec, body });
     // No client has this key: it is no address.
     let client = ClientKey(*b"the lb's canary.");
-    let finished = timeout(CANARY_TIME, execute(app, client, order, Wanted::Whole)).await;
-    let finished = finished.map_err(|_| format!("no answer in {} s", CANARY_TIME.as_secs()))?;
-    match finished.map_err(|failure| failure.detail().to_owned())?.outcome() {
+    // Nobody but this looks at it.
+    let (progress, _) = watch::channel(Progress::Running);
+    let run = execute(app, client, digester.finish(), order, &progress);
+    let landing = timeout(CANARY_TIME, run).await;
+    let landing = landing.map_err(|_| format!("no answer in {} s", CANARY_TIME.as_secs()))?;
+    let told = |not_run: NotRun| Failure::from(not_run).detail().to_owned();
+    match landing.map_err(told)?.outcome() {
         Outcome::Exited { code: 0 } => Ok(()),
         outcome @ (Outcome::Exited { .. }
         | Outcome::Signaled { .. }

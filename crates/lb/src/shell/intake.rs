@@ -10,11 +10,10 @@ mod json;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use pe_proto::api::BINARY;
+use pe_proto::api::{BINARY, CachePolicy};
 use pe_proto::archive::BadArchive;
 use pe_proto::limits::CONFIG_BYTES_MAX;
 use pe_proto::{Digest, JobSpec};
@@ -22,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use crate::core::form::{Form, JSON};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
 use crate::limits::{BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX};
@@ -35,19 +35,9 @@ pub struct Intake {
     pub body: JobBody,
     /// Its name: the same in every form.
     pub digest: Digest,
+    /// What the client wants of the cache.
+    pub cache: CachePolicy,
 }
-
-/// The forms that a job and its answer may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `application/json`.
-    Json,
-    /// [`BINARY`].
-    Binary,
-}
-
-/// Media type of the JSON form.
-pub const JSON: &str = "application/json";
 
 /// Why a body is no job.
 #[derive(Debug, thiserror::Error)]
@@ -90,49 +80,6 @@ pub enum NotTaken {
     /// A defect.
     #[error("reading the job failed")]
     Crashed,
-}
-
-impl Form {
-    /// The form that a request is in.
-    pub fn of_request(headers: &HeaderMap) -> Option<Self> {
-        let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-        Self::of_media_type(value.split(';').next().unwrap_or_default().trim())
-    }
-
-    /// The form that an answer is wanted in: the one that `accept` prefers, or else the form of
-    /// the request.
-    pub fn of_answer(headers: &HeaderMap, request: Self) -> Self {
-        let accepts =
-            headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut best = (request, 0.0);
-        for range in accepts.flat_map(|value| value.split(',')) {
-            let mut parts = range.split(';').map(str::trim);
-            let media_type = parts.next().unwrap_or_default();
-            let quality =
-                parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-            if let Some(form) = Self::of_media_type(media_type) {
-                let is_better = quality > best.1 || (quality >= best.1 && form == request);
-                if is_better && quality > 0.0 {
-                    best = (form, quality);
-                }
-            }
-        }
-        best.0
-    }
-
-    /// Its media type.
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => JSON,
-            Self::Binary => BINARY,
-        }
-    }
-
-    fn of_media_type(media_type: &str) -> Option<Self> {
-        [Self::Json, Self::Binary]
-            .into_iter()
-            .find(|form| media_type.eq_ignore_ascii_case(form.media_type()))
-    }
 }
 
 /// Reads a job.
@@ -204,31 +151,5 @@ impl<'a> Upload<'a> {
     fn into_room(self) -> Option<OwnedSemaphorePermit> {
         self.app.metrics.job_bytes.inc_by(self.bytes as u64);
         self.room
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accept_decides_the_form_of_the_answer() {
-        let check = |accept: Option<&'static str>, request: Form, expected: Form| {
-            let mut headers = HeaderMap::new();
-            if let Some(accept) = accept {
-                headers.insert(header::ACCEPT, http::HeaderValue::from_static(accept));
-            }
-            assert_eq!(Form::of_answer(&headers, request), expected, "{accept:?}");
-        };
-        for request in [Form::Json, Form::Binary] {
-            check(None, request, request);
-            check(Some("*/*"), request, request);
-            check(Some("text/html, */*;q=0.8"), request, request);
-            check(Some("application/json"), request, Form::Json);
-            check(Some("application/vnd.pe.v1"), request, Form::Binary);
-            check(Some("application/json, application/vnd.pe.v1"), request, request);
-            check(Some("application/json;q=0.5, Application/Vnd.pe.V1"), request, Form::Binary);
-            check(Some("application/json;q=0"), Form::Binary, Form::Binary);
-        }
     }
 }

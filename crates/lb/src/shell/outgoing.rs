@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
-use super::run::relay::Relay;
+use super::run::replay::Replay;
 use super::vitals::Pulse;
 use crate::limits::PIECE_BYTES;
 
@@ -33,7 +33,7 @@ pub struct Outgoing {
 #[derive(Debug)]
 enum Source {
     Whole(Bytes),
-    Relay(Box<Relay>),
+    Replay(Box<Replay>),
     Lease(Box<LeaseBody>),
 }
 
@@ -78,9 +78,9 @@ impl Outgoing {
         Self::new(Source::Whole(bytes))
     }
 
-    /// A result as it comes from its worker.
-    pub fn relay(relay: Box<Relay>) -> Self {
-        Self::new(Source::Relay(relay))
+    /// A result as it lands.
+    pub fn replay(replay: Box<Replay>) -> Self {
+        Self::new(Source::Replay(replay))
     }
 
     /// A job, and then the lease.
@@ -145,7 +145,7 @@ impl Body for Outgoing {
             Source::Whole(bytes) => {
                 Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES)))))
             }
-            Source::Relay(relay) => relay.poll_piece(cx),
+            Source::Replay(replay) => replay.poll_piece(cx),
             Source::Lease(lease) => lease.poll_piece(cx),
         };
         let polled = match (polled, &mut self.discard) {
@@ -176,7 +176,7 @@ impl Body for Outgoing {
         }
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
-            Source::Relay(relay) => relay.is_finished(),
+            Source::Replay(replay) => replay.bytes_left() == 0,
             Source::Lease(_) => false,
         }
     }
@@ -184,7 +184,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Relay(relay) => SizeHint::with_exact(relay.bytes_left()),
+            Source::Replay(replay) => SizeHint::with_exact(replay.bytes_left()),
             Source::Lease(_) => SizeHint::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::limits::REQUEST_ID_BYTES_MAX;
 
@@ -27,11 +27,15 @@ impl RequestIds {
 
     /// The id that the request came with, if it is fit for logs and headers; else a new one.
     pub fn of(&self, headers: &HeaderMap) -> String {
-        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
-        match given.filter(|id| is_sane(id)) {
+        match Self::given(headers).and_then(|value| value.to_str().ok()) {
             Some(id) => id.to_owned(),
             None => self.next(),
         }
+    }
+
+    /// The id that the request came with, if it is fit for logs and headers.
+    pub fn given(headers: &HeaderMap) -> Option<&HeaderValue> {
+        headers.get(REQUEST_ID).filter(|value| value.to_str().is_ok_and(is_sane))
     }
 
     /// A new one.
@@ -47,8 +51,6 @@ fn is_sane(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]

@@ -1,37 +1,41 @@
 //! `POST /api/v1/run`: one job from the request to the answer.
 //!
-//! Take the body in; hand the job to the broker; wait for its result; answer in the form that is
-//! wanted. A client that hangs up drops this future, and with it the job's place in the queue or
-//! its lease. Nothing of the result is sent before so much of it was checked that the rest can
-//! only fail by the link; until then, a job whose worker is lost is leased again and the client
-//! never knows.
+//! Take the body in; answer from the cache; else take a seat on the job's flight, wait for its
+//! result, and answer in the form that is wanted. A client that hangs up drops this future, and
+//! with it its seat; the last seat takes the job's place in the queue, or its lease, along.
+//! Nothing of a result is sent before so much of it was checked that the rest can only fail by
+//! the link; until then, a job whose worker is lost is leased again and the client never knows.
 
 mod compose;
 mod execute;
+mod flight;
+mod landing;
 mod receive;
-pub mod relay;
+pub mod replay;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
-use pe_proto::Outcome;
+use pe_proto::api::CachePolicy;
 use pe_proto::outcome::Clock;
-use tokio::time::Instant;
-use tracing::{Span, field, info};
+use pe_proto::{Digest, Outcome};
+use tracing::{Span, debug, field, info};
 
 use super::app::App;
-use super::intake::{self, Form, NotTaken};
+use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
+use crate::cache::representation::Representation;
+use crate::core::form::{Encoding, Form};
 use crate::core::ids::ClientKey;
 use crate::driver::Order;
 use crate::respond::Failure;
+use flight::{Wanted, board};
 
-pub use execute::{Wanted, execute};
-
-/// Where the job's digest is told.
-const JOB: HeaderName = HeaderName::from_static("pe-job");
+pub use execute::{NotRun, Progress, execute};
+pub use flight::{FlightRow, Flights};
+pub use landing::Landing;
 
 /// Answers a request to run a job.
 ///
@@ -39,7 +43,7 @@ const JOB: HeaderName = HeaderName::from_static("pe-job");
 /// What is wrong with the job, or why it could not be run.
 ///
 /// # Cancel safety
-/// A dropped future withdraws the job.
+/// A dropped future gives its seat up.
 pub async fn answer(
     app: &Arc<App>,
     peer: IpAddr,
@@ -53,23 +57,30 @@ pub async fn answer(
         None => Err(NotTaken::MediaType),
     };
     let (form, intake) = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
-    let answer_form = Form::of_answer(&parts.headers, form);
-    let received = Instant::now();
-    let digest = intake.digest.hex();
-    Span::current().record("job", field::display(&digest));
+    let form = Form::of_answer(&parts.headers, form);
+    let digest = intake.digest;
+    Span::current().record("job", field::display(digest.hex()));
 
-    let order =
-        Arc::new(Order { request_id: request_id.to_owned(), spec: intake.spec, body: intake.body });
-    let wanted = match answer_form {
+    let (policy, client) = (intake.cache, client_key(peer));
+    if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
+        debug!("job answered from the cache");
+        return Ok(compose::hit(&known));
+    }
+    let request_id = request_id.to_owned();
+    let order = Arc::new(Order { request_id, spec: intake.spec, body: intake.body });
+    let mut seat = board(app, client, digest, policy, order)?;
+    // A flight that ended between the look-up and the boarding left its result there.
+    if policy == CachePolicy::Use && app.cache.has(digest) {
+        if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
+            return Ok(compose::hit(&known));
+        }
+    }
+    let wanted = match form {
         Form::Json => Wanted::Whole,
         Form::Binary => Wanted::Begun,
     };
-    let finished = execute(app, client_key(peer), Arc::clone(&order), wanted).await?;
-    let head = compose::head(&digest, &order, &finished, received.elapsed());
-    compose::count(&app.metrics, &head);
-    if is_proof(&head.outcome) {
-        app.readiness.prove(order.spec.arch);
-    }
+    let landing = seat.landing(wanted).await?;
+    let head = landing.head(seat.status);
     info!(
         outcome = head.outcome.kind(),
         total_us = head.phases.total_us,
@@ -77,15 +88,24 @@ pub async fn answer(
         worker = head.ran_on.as_ref().map(|ran_on| ran_on.worker.as_str()),
         "job answered"
     );
-    let mut response = match answer_form {
-        Form::Json => compose::json(&head, finished).await?,
-        Form::Binary => compose::binary(&head, finished)?,
-    };
-    let headers = response.headers_mut();
-    if let Ok(digest) = HeaderValue::try_from(digest) {
-        headers.insert(JOB, digest);
+    match form {
+        Form::Json => compose::json(app, &head, &landing).await,
+        Form::Binary => compose::binary(&head, landing, seat),
     }
-    Ok(response)
+}
+
+/// The job's result, if it is known and wanted.
+async fn known(
+    app: &App,
+    digest: Digest,
+    policy: CachePolicy,
+    form: Form,
+    headers: &HeaderMap,
+) -> Option<Arc<Representation>> {
+    match policy {
+        CachePolicy::Use => app.cache.find(digest, form, Encoding::of_answer(headers)).await,
+        CachePolicy::Refresh | CachePolicy::Off => None,
+    }
 }
 
 /// Whether a job with this outcome shows that jobs go through.

@@ -38,7 +38,7 @@ async fn curl_runs_a_job() {
     let lb = Lb::start().await;
     let worker = lb.worker("w1").await;
     for protocol in PROTOCOLS {
-        let job = r#"{"image":"busybox","args":["echo","hello"]}"#;
+        let job = r#"{"image":"busybox","args":["echo","hello"],"cache":"off"}"#;
         let args = ["-H", "content-type: application/json", "-d", job];
         let mut curl = curl(&lb, protocol, &args, "/api/v1/run");
         let (output, ()) = tokio::join!(curl.output(), worker.serve_one());

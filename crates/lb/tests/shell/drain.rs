@@ -11,7 +11,8 @@ use crate::client::JSON;
 use crate::lb::Lb;
 use crate::worker::{exited, result};
 
-const JOB: &str = r#"{"image":"busybox"}"#;
+/// Run anew each time: these tests are about runs.
+const JOB: &str = r#"{"image":"busybox","cache":"off"}"#;
 
 #[tokio::test]
 async fn a_drain_finishes_jobs_refuses_new_ones_and_lets_workers_go() {

@@ -7,7 +7,8 @@ use crate::client::{BINARY, JSON, binary_job};
 use crate::lb::Lb;
 use crate::worker::{exited, result};
 
-const JOB: &str = r#"{"image":"busybox","args":["cat"],"stdin":"in","files":{"a/b":"x"}}"#;
+const JOB: &str =
+    r#"{"image":"busybox","args":["cat"],"stdin":"in","files":{"a/b":"x"},"cache":"off"}"#;
 
 #[tokio::test]
 async fn a_job_as_json_goes_to_a_worker_and_back() {
@@ -57,7 +58,7 @@ async fn the_binary_form_carries_the_same_job_and_the_exact_bytes() {
     let mut archive = Encoder::new();
     archive.push(Kind::File, "input/a/b", b"x").expect("ok");
     archive.push(Kind::File, "stdin", b"in").expect("ok");
-    let body = binary_job(r#"{"image":"busybox","args":["cat"]}"#, &archive.finish());
+    let body = binary_job(r#"{"image":"busybox","args":["cat"],"cache":"off"}"#, &archive.finish());
     let every_byte: Vec<u8> = (0..=255).collect();
     let archive = result(&every_byte, &[("f", &every_byte)]);
 

@@ -10,7 +10,8 @@ use crate::client::{BINARY, Client, JSON, Sent};
 use crate::lb::Lb;
 use crate::worker::{exited, result};
 
-const JOB: &str = r#"{"image":"busybox"}"#;
+/// Run anew each time: these tests are about runs.
+const JOB: &str = r#"{"image":"busybox","cache":"off"}"#;
 
 /// Sends blanks for ever, until the answer comes.
 async fn flood(mut sent: Sent) -> StatusCode {

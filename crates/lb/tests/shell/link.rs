@@ -6,7 +6,8 @@ use crate::client::JSON;
 use crate::lb::{Lb, busybox, other};
 use crate::worker::{SLOTS, ScriptedWorker, exited, result};
 
-const JOB: &str = r#"{"image":"busybox"}"#;
+/// Run anew each time: these tests are about runs.
+const JOB: &str = r#"{"image":"busybox","cache":"off"}"#;
 
 #[tokio::test]
 async fn a_result_for_a_lease_of_another_worker_is_refused_and_does_no_harm() {

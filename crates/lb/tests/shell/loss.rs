@@ -8,7 +8,8 @@ use crate::client::{BINARY, JSON};
 use crate::lb::Lb;
 use crate::worker::{exited, result};
 
-const JOB: &str = r#"{"image":"busybox"}"#;
+/// Run anew each time: these tests are about runs.
+const JOB: &str = r#"{"image":"busybox","cache":"off"}"#;
 
 #[tokio::test]
 async fn a_client_that_hangs_up_while_queued_leaves_no_entry() {

@@ -7,12 +7,15 @@ mod worker;
 
 mod access;
 mod admin;
+mod cache;
 mod curl;
 mod drain;
+mod flights;
 mod health;
 mod jobs;
 mod limits;
 mod link;
 mod loss;
 mod requests;
+mod results;
 mod trust;

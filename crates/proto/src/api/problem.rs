@@ -47,6 +47,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// No such image in the catalogue.
     UnknownImage,
+    /// The cache does not know the result of such a job.
+    UnknownResult,
     /// The client was too slow to send.
     RequestTimeout,
     /// The queue is full.
@@ -65,7 +67,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -74,6 +76,7 @@ impl ProblemKind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::UnknownImage,
+        Self::UnknownResult,
         Self::RequestTimeout,
         Self::QueueFull,
         Self::QueueTimeout,
@@ -94,6 +97,7 @@ impl ProblemKind {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
+            Self::UnknownResult => "unknown-result",
             Self::RequestTimeout => "request-timeout",
             Self::QueueFull => "queue-full",
             Self::QueueTimeout => "queue-timeout",
@@ -115,6 +119,7 @@ impl ProblemKind {
             | Self::NotFound
             | Self::MethodNotAllowed
             | Self::UnknownImage
+            | Self::UnknownResult
             | Self::RequestTimeout => Fault::Client,
             Self::QueueFull | Self::QueueTimeout | Self::NoWorker | Self::Draining => {
                 Fault::Capacity

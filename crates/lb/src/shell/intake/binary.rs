@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use pe_proto::JobSpec;
-use pe_proto::api::RunConfig;
+use pe_proto::api::{CachePolicy, RunConfig};
 use pe_proto::archive::{Bounds, Decoder, Role};
 use pe_proto::digest::JobDigester;
 use pe_proto::limits::CONFIG_BYTES_MAX;
@@ -15,7 +15,7 @@ use crate::shell::app::{App, Gathered};
 
 pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intake, NotTaken> {
     // The config comes first, so that a job that cannot be run is refused before its archive.
-    let (spec, mut rest) = config(app, &mut upload).await?;
+    let (spec, cache, mut rest) = config(app, &mut upload).await?;
     let mut digester = JobDigester::new(&spec);
     let mut decoder = Decoder::new(Bounds::of(Role::Job));
     let mut gathered = Gathered::default();
@@ -32,11 +32,14 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     let bytes = gathered.len() as u64;
     let room = upload.into_room();
     let body = JobBody { pieces: gathered.into_pieces(), bytes, room };
-    Ok(Intake { spec, body, digest: digester.finish() })
+    Ok(Intake { spec, body, digest: digester.finish(), cache })
 }
 
 /// The job's config, and what came of the archive with it.
-async fn config(app: &App, upload: &mut Upload<'_>) -> Result<(JobSpec, Bytes), NotTaken> {
+async fn config(
+    app: &App,
+    upload: &mut Upload<'_>,
+) -> Result<(JobSpec, CachePolicy, Bytes), NotTaken> {
     let mut read = BytesMut::new();
     loop {
         let piece = upload.next().await?.ok_or(NotTaken::CutOff)?;
@@ -53,7 +56,7 @@ async fn config(app: &App, upload: &mut Upload<'_>) -> Result<(JobSpec, Bytes), 
             read.advance(4);
             let config: RunConfig = json::parse(&read.split_to(length))?;
             let spec = app.live.resolve(&config)?;
-            return Ok((spec, read.freeze()));
+            return Ok((spec, config.cache, read.freeze()));
         }
     }
 }

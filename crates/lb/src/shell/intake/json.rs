@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pe_proto::api::{Content, FileContent, RunRequest};
+use pe_proto::api::{CachePolicy, Content, FileContent, RunRequest};
 use pe_proto::archive::{Encoder, EntryRefused, INPUT_PREFIX, Kind, STDIN};
 use pe_proto::digest::JobDigester;
 use pe_proto::{Digest, JobSpec, path};
@@ -26,7 +26,7 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     }
     let room = upload.into_room();
     let text = gathered.into_vec();
-    let (spec, archive, digest) = if text.len() < LARGE {
+    let (spec, archive, digest, cache) = if text.len() < LARGE {
         convert(app, &text)?
     } else {
         let app = Arc::clone(app);
@@ -35,17 +35,19 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     };
     let bytes = archive.len() as u64;
     let body = JobBody { pieces: vec![archive.into()], bytes, room };
-    Ok(Intake { spec, body, digest })
+    Ok(Intake { spec, body, digest, cache })
 }
 
-fn convert(app: &App, text: &[u8]) -> Result<(JobSpec, Vec<u8>, Digest), NotTaken> {
+type Converted = (JobSpec, Vec<u8>, Digest, CachePolicy);
+
+fn convert(app: &App, text: &[u8]) -> Result<Converted, NotTaken> {
     let request: RunRequest = parse(text)?;
     let (config, stdin, files) = request.split();
     let spec = app.live.resolve(&config)?;
     let archive = archive(stdin, files)?;
     let mut digester = JobDigester::new(&spec);
     digester.update(&archive);
-    Ok((spec, archive, digester.finish()))
+    Ok((spec, archive, digester.finish(), config.cache))
 }
 
 /// Parses JSON; what is wrong comes with a pointer to it.

@@ -1,6 +1,5 @@
-//! Answers: the head that both forms share, and the two forms.
+//! Answers: the head that all forms share, and the two forms.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,41 +7,41 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
-use pe_proto::api::{Answer, AnswerFile, AnswerHead, CacheStatus, Content, Phases, ProblemKind};
-use pe_proto::archive::{Bounds, Kind, OUTPUT_PREFIX, Role, STDERR, STDOUT, for_each_entry};
+use pe_proto::api::{AnswerHead, CacheStatus, Phases, ProblemKind};
 use pe_proto::outcome::{GuestPhases, WorkerPhases};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::execute::{Archive, Finished};
-use crate::driver::Order;
+use super::flight::Seat;
+use super::landing::{Facts, Landing};
+use super::receive::make_room;
+use super::replay::Replay;
+use crate::cache::derive::{apart, to_json};
+use crate::cache::representation::{JOB, Representation, binary_prefix, secure};
+use crate::core::form::Form;
+use crate::limits::APART_BYTES_MIN;
 use crate::metrics::{Metrics, Phase};
 use crate::respond::Failure;
-use crate::shell::intake::Form;
+use crate::shell::app::App;
 use crate::shell::outgoing::Outgoing;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Results from this size on are turned into JSON where that does not hold up others.
-const LARGE: usize = 128 * 1024;
-
-pub(super) fn head(
-    digest: &str,
-    order: &Arc<Order>,
-    finished: &Finished,
-    total: Duration,
-) -> AnswerHead {
-    let Finished { meta, worker_phases, ran_on, queued, .. } = finished;
+/// What all forms of an answer begin with. A run has one, whoever waits for it: times are those
+/// of the run.
+pub(super) fn head(facts: &Facts, cache: CacheStatus) -> AnswerHead {
+    let Facts { meta, .. } = facts;
     AnswerHead {
-        job: digest.to_owned(),
-        request_id: order.request_id.clone(),
-        cache: CacheStatus::Miss,
+        job: facts.digest.hex(),
+        request_id: facts.request_id.clone(),
+        cache,
         outcome: meta.outcome.clone(),
         truncated: meta.truncated.clone(),
         notes: meta.notes.clone(),
         usage: meta.usage,
-        phases: phases(*queued, worker_phases, &meta.phases, total),
-        limits: order.spec.limits,
-        image: order.spec.image,
-        ran_on: ran_on.clone(),
+        phases: phases(facts.queued, &facts.worker_phases, &meta.phases, facts.total),
+        limits: facts.limits,
+        image: facts.image,
+        ran_on: facts.ran_on.clone(),
     }
 }
 
@@ -99,86 +98,76 @@ fn response(head: &AnswerHead, form: Form, body: Outgoing) -> Response<Outgoing>
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    secure(headers);
+    if let Ok(job) = HeaderValue::try_from(head.job.as_str()) {
+        headers.insert(JOB, job);
+    }
     if let Ok(timing) = HeaderValue::try_from(server_timing(&head.phases)) {
         headers.insert(SERVER_TIMING, timing);
     }
     response
 }
 
-/// `u32le` length · head as JSON · archive.
-pub(super) fn binary(head: &AnswerHead, finished: Finished) -> Result<Response<Outgoing>, Failure> {
-    let json = serde_json::to_vec(head).map_err(|_| not_written())?;
-    let length = u32::try_from(json.len()).map_err(|_| not_written())?;
-    let mut first = Vec::with_capacity(4 + json.len());
-    first.extend_from_slice(&length.to_le_bytes());
-    first.extend_from_slice(&json);
-    let body = match finished.archive {
-        Archive::Whole(archive, room) => {
-            first.extend_from_slice(&archive.into_vec());
-            Outgoing::whole(first.into()).keeping(room)
-        }
-        Archive::Begun(mut relay) => {
-            relay.prefix(first.into());
-            Outgoing::relay(relay)
-        }
-    };
-    Ok(response(head, Form::Binary, body))
+/// An answer to a POST is for whoever asked; what everybody may keep has a path of its own.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// A result that was known.
+pub(super) fn hit(known: &Representation) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::whole(known.body.clone()));
+    let headers = response.headers_mut();
+    headers.clone_from(&known.headers);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    response
 }
 
-/// Everything in one object.
-pub(super) async fn json(
+/// `u32le` length · head as JSON · archive, of which a part may still be coming.
+pub(super) fn binary(
     head: &AnswerHead,
-    finished: Finished,
+    landing: Arc<Landing>,
+    seat: Seat,
 ) -> Result<Response<Outgoing>, Failure> {
-    let Archive::Whole(archive, room) = finished.archive else {
-        return Err(not_written());
+    let prefix = binary_prefix(head).ok_or_else(not_written)?;
+    let replay = Replay::new(prefix.into(), landing, seat);
+    Ok(response(head, Form::Binary, Outgoing::replay(Box::new(replay))))
+}
+
+/// Everything in one object. All who joined a flight get the same bytes.
+pub(super) async fn json(
+    app: &App,
+    head: &AnswerHead,
+    landing: &Landing,
+) -> Result<Response<Outgoing>, Failure> {
+    let (text, room) = match head.cache {
+        CacheStatus::Miss | CacheStatus::Hit => {
+            text(app, head, landing).await.ok_or_else(not_written)?
+        }
+        CacheStatus::Joined => {
+            let shared = landing.joined.get_or_init(|| text(app, head, landing)).await;
+            let (text, _) = shared.as_ref().ok_or_else(not_written)?;
+            (text.clone(), None)
+        }
     };
-    let text = if archive.len() < LARGE {
-        to_json(head.clone(), &archive.into_vec())
-    } else {
-        let head = head.clone();
-        let written = tokio::task::spawn_blocking(move || to_json(head, &archive.into_vec()));
-        written.await.unwrap_or(None)
-    };
-    let text = Bytes::from(text.ok_or_else(not_written)?);
     Ok(response(head, Form::Json, Outgoing::whole(text).keeping(room)))
 }
 
-fn to_json(head: AnswerHead, archive: &[u8]) -> Option<Vec<u8>> {
-    let empty = || Content::Text(String::new());
-    let (stdout, stderr) = (empty(), empty());
-    let mut answer = Answer { head, stdout, stderr, files: BTreeMap::new() };
-    for_each_entry(archive, Bounds::of(Role::Result), |kind, path, bytes| {
-        let content = Content::from_bytes(bytes);
-        if let Some(name) = path.strip_prefix(OUTPUT_PREFIX) {
-            answer.files.insert(name.to_owned(), file(kind, name, content));
-        } else if path == STDOUT {
-            answer.stdout = content;
-        } else if path == STDERR {
-            answer.stderr = content;
-        }
-    })
-    .ok()?;
-    serde_json::to_vec(&answer).ok()
-}
-
-fn file(kind: Kind, name: &str, content: Content) -> AnswerFile {
-    let mime = match kind {
-        Kind::File | Kind::Executable => mime_guess::from_path(name).first_raw(),
-        Kind::Directory => Some("inode/directory"),
-        Kind::Symlink => Some("inode/symlink"),
-    };
-    AnswerFile {
-        content: content.into(),
-        mime: mime.unwrap_or("application/octet-stream").to_owned(),
-        executable: kind == Kind::Executable,
-        directory: kind == Kind::Directory,
-        symlink: kind == Kind::Symlink,
+/// The text, and its share of the memory for results if it is large.
+async fn text(
+    app: &App,
+    head: &AnswerHead,
+    landing: &Landing,
+) -> Option<(Bytes, Option<OwnedSemaphorePermit>)> {
+    let (head, pieces) = (head.clone(), landing.pieces());
+    let length = pieces.iter().map(Bytes::len).sum();
+    let text = apart(length, move || to_json(head, &pieces.concat())).await?;
+    if text.len() < APART_BYTES_MIN {
+        return Some((text.into(), None));
     }
+    let room = make_room(app, text.len() as u64).await.ok()?;
+    Some((text.into(), Some(room)))
 }
 
-/// Results were checked before; that they cannot be written is a defect.
+/// Results were checked before: there is no room for it, or else a defect.
 fn not_written() -> Failure {
     Failure::new(ProblemKind::Internal, "the result could not be written")
 }
@@ -193,18 +182,5 @@ mod tests {
         let text = server_timing(&phases);
         assert!(text.starts_with("queue;dur=0.001, transfer;dur=0.000, "), "{text}");
         assert!(text.contains(", run;dur=1234.567, "), "{text}");
-    }
-
-    #[test]
-    fn files_keep_their_kind_and_get_a_media_type() {
-        let content = || Content::Text("x".to_owned());
-        let check =
-            |kind, name: &str, mime: &str| assert_eq!(file(kind, name, content()).mime, mime);
-        check(Kind::File, "a.png", "image/png");
-        check(Kind::File, "a.html", "text/html");
-        check(Kind::File, "a", "application/octet-stream");
-        check(Kind::Symlink, "a.png", "inode/symlink");
-        check(Kind::Directory, "a", "inode/directory");
-        assert!(file(Kind::Executable, "a", content()).executable);
     }
 }

@@ -1,79 +1,55 @@
 //! From a job handed to the broker to a result that can be answered with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use pe_proto::outcome::{Clock, Fault};
-use pe_proto::{Outcome, ResultMeta};
+use pe_proto::outcome::{Clock, Fault, WorkerPhases};
+use pe_proto::{Digest, Outcome, ResultMeta};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::landing::{Facts, Landing};
 use super::receive::{Unusable, receive};
-use super::relay::Relay;
 use crate::core::broker::{Loss, Refusal};
 use crate::core::ids::ClientKey;
-use crate::core::trust::Identity;
-use crate::driver::{Delivery, JobVerdict, Order};
-use crate::respond::Failure;
-use crate::shell::app::{App, Gathered};
-use pe_proto::outcome::{RanOn, WorkerPhases};
-use tokio::sync::OwnedSemaphorePermit;
+use crate::driver::{Busy, Delivery, JobVerdict, Order};
+use crate::shell::app::App;
 
-/// How much of a result must be here before it is answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// All of it.
-    Whole,
-    /// Its beginning.
-    Begun,
+/// How far a run is.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// There is nothing to be seen yet, or no longer.
+    Running,
+    /// The beginning of its result may be answered with.
+    Begun(Arc<Landing>),
+    /// All of its result is here.
+    Landed(Arc<Landing>),
+    /// There is no result.
+    NotRun(NotRun),
 }
 
-/// A result to answer with.
-#[derive(Debug)]
-pub struct Finished {
-    pub(super) meta: ResultMeta,
-    pub(super) worker_phases: WorkerPhases,
-    pub(super) ran_on: Option<RanOn>,
-    /// Who sent it.
-    pub(super) origin: Option<Arc<Identity>>,
-    /// How long the job waited for leases.
-    pub(super) queued: Duration,
-    pub(super) archive: Archive,
+/// Why a job has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotRun {
+    /// The broker refused it.
+    #[error("refused by the broker")]
+    Refused(Refusal),
+    /// More is going on than the driver has places for.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// It was run, but its result cannot be held.
+    #[error("no room for the result")]
+    NoRoom,
+    /// Too many wait for the same run.
+    #[error("too many wait for the same job")]
+    Crowded,
+    /// A defect.
+    #[error("the run crashed")]
+    Crashed,
 }
 
-/// The archive of a result.
-#[derive(Debug)]
-pub(super) enum Archive {
-    /// All of it, checked, and its share of the memory for results.
-    Whole(Gathered, Option<OwnedSemaphorePermit>),
-    /// Its beginning, and where the rest comes from.
-    Begun(Box<Relay>),
-}
-
-impl Finished {
-    /// How it ended.
-    pub fn outcome(&self) -> &Outcome {
-        &self.meta.outcome
-    }
-
-    /// Who sent it; nobody for one of ours.
-    pub fn origin(&self) -> Option<&Arc<Identity>> {
-        self.origin.as_ref()
-    }
-
-    /// A result without a worker.
-    fn of_ours(outcome: Outcome) -> Self {
-        Self {
-            meta: ResultMeta::without_run(outcome),
-            worker_phases: WorkerPhases::default(),
-            ran_on: None,
-            origin: None,
-            queued: Duration::ZERO,
-            archive: Archive::Whole(empty_archive(), None),
-        }
-    }
-}
-
-/// Runs a job.
+/// Runs a job to its whole result. Who looks at `progress` sees a large one begin before; it is
+/// for the caller to say there that the run is over.
 ///
 /// A job whose worker did not begin to answer in time is answered as timed out by our clock, not
 /// leased again: it had all the time it asked for and then some, and would likely take as long
@@ -84,25 +60,40 @@ impl Finished {
 /// It was not run.
 ///
 /// # Cancel safety
-/// A dropped future withdraws the job.
+/// A dropped future withdraws the job, and breaks off what had begun of its result.
 pub async fn execute(
     app: &App,
     client: ClientKey,
+    digest: Digest,
     order: Arc<Order>,
-    wanted: Wanted,
-) -> Result<Finished, Failure> {
+    progress: &watch::Sender<Progress>,
+) -> Result<Arc<Landing>, NotRun> {
+    let started = Instant::now();
     let mut running = app.driver.submit(client, Arc::clone(&order)).await?;
-    let mut reported: Option<Finished> = None;
+    let mut reported: Option<Arc<Landing>> = None;
+    let facts = |meta: ResultMeta| Facts {
+        digest,
+        request_id: order.request_id.clone(),
+        image: order.spec.image,
+        limits: order.spec.limits,
+        meta,
+        worker_phases: WorkerPhases::default(),
+        ran_on: None,
+        origin: None,
+        queued: std::time::Duration::ZERO,
+        total: started.elapsed(),
+    };
     loop {
         let (delivery, queued) = match running.verdict().await {
             JobVerdict::Delivered { delivery, queued } => (delivery, queued),
             JobVerdict::Refused(refusal) => {
-                return reported.ok_or_else(|| not_run(refusal));
+                info!(?refusal, "job refused");
+                return reported.ok_or(NotRun::Refused(refusal));
             }
             JobVerdict::Overdue => {
                 warn!("lease overdue");
-                let outcome = Outcome::TimedOut { clock: Clock::Lb };
-                return Ok(reported.unwrap_or_else(|| Finished::of_ours(outcome)));
+                let meta = ResultMeta::without_run(Outcome::TimedOut { clock: Clock::Lb });
+                return Ok(reported.unwrap_or_else(|| of_ours(facts(meta))));
             }
         };
         let Delivery { head, origin, pieces, receipt } = *delivery;
@@ -116,44 +107,40 @@ pub async fn execute(
             | Outcome::TimedOut { .. }
             | Outcome::OutOfMemory => false,
         };
-        let wanted = if is_lost { Wanted::Whole } else { wanted };
         let bytes = head.archive_bytes;
         let worker = head.ran_on.worker.clone();
-        let received = receive(app, &order.spec.limits, wanted, bytes, pieces, receipt).await;
-        let archive = match received {
-            Ok(archive) => archive,
-            Err(Unusable::NoRoom) => {
-                return reported.ok_or_else(Failure::no_room_for_result);
+        let (ran_on, origin) = (Some(head.ran_on), Some(origin));
+        let facts = Facts { worker_phases: head.phases, ran_on, origin, queued, ..facts(meta) };
+        let begun = |landing: &Arc<Landing>| {
+            if !is_lost {
+                progress.send_replace(Progress::Begun(Arc::clone(landing)));
             }
+        };
+        let landing = match receive(app, facts, bytes, pieces, receipt, begun).await {
+            Ok(landing) => landing,
+            Err(Unusable::NoRoom) => return reported.ok_or(NotRun::NoRoom),
             Err(unusable) => {
                 warn!(worker, reason = %unusable, "result unusable");
                 app.metrics.results_retried.inc();
+                progress.send_replace(Progress::Running);
                 running.retry(Loss::Link).await;
                 continue;
             }
         };
-        let (worker_phases, ran_on, origin) = (head.phases, Some(head.ran_on), Some(origin));
-        let mut finished = Finished { meta, worker_phases, ran_on, origin, queued, archive };
         if !is_lost {
-            // The job lives, and with it its place with the broker, until the answer was sent.
-            if let Archive::Begun(relay) = &mut finished.archive {
-                relay.own(running);
-            }
-            return Ok(finished);
+            return Ok(landing);
         }
         info!(worker, "worker lost the vm");
-        reported = Some(finished);
+        reported = Some(landing);
         running.retry(Loss::Reported).await;
     }
 }
 
-fn not_run(refusal: Refusal) -> Failure {
-    info!(?refusal, "job refused");
-    refusal.into()
-}
-
-fn empty_archive() -> Gathered {
-    let mut gathered = Gathered::default();
-    gathered.push(pe_proto::archive::Encoder::new().finish().into());
-    gathered
+/// A result without a worker.
+fn of_ours(facts: Facts) -> Arc<Landing> {
+    let archive = pe_proto::archive::Encoder::new().finish();
+    let landing = Landing::new(facts, archive.len() as u64, None);
+    landing.push(archive.into());
+    landing.complete();
+    Arc::new(landing)
 }

@@ -1,4 +1,4 @@
-//! A result on its way in: all of it, or its beginning.
+//! A result on its way in: from a worker's stream to a landing, every byte checked.
 
 use std::sync::Arc;
 
@@ -6,14 +6,13 @@ use futures_util::StreamExt as _;
 use pe_proto::JobLimits;
 use pe_proto::archive::{BadArchive, Bounds, Decoder, Role};
 use pe_proto::limits::{ARCHIVE_ENTRIES_MAX, RESULT_OVERHEAD_BYTES};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::timeout;
 
-use super::execute::{Archive, Wanted};
-use super::relay::{Arriving, Relay};
+use super::landing::{Facts, Landing};
 use crate::driver::{PieceLost, Pieces, Receipt};
 use crate::limits::{RELAY_HELD_BYTES, RESULT_ROOM_WAIT};
-use crate::shell::app::{App, Gathered};
+use crate::shell::app::App;
 
 /// Why a result cannot be answered with.
 #[derive(Debug, thiserror::Error)]
@@ -28,54 +27,100 @@ pub(super) enum Unusable {
     NoRoom,
 }
 
+/// Takes all of a result off its worker. `begun` is called when so much of it is here that it may
+/// be answered with; smaller ones are checked whole before anybody sees them.
+///
+/// # Errors
+/// It cannot be answered with. If it had begun, its landing is broken off.
 pub(super) async fn receive(
     app: &App,
-    limits: &JobLimits,
-    wanted: Wanted,
+    facts: Facts,
     archive_bytes: u64,
     mut pieces: Pieces,
     receipt: oneshot::Sender<Receipt>,
-) -> Result<Archive, Unusable> {
-    let mut decoder = Decoder::new(bounds(limits));
-    if archive_bytes > bounds(limits).bytes_max {
-        return Err(refuse(app, receipt, Unusable::Length));
+    begun: impl Fn(&Arc<Landing>),
+) -> Result<Arc<Landing>, Unusable> {
+    let bounds = bounds(&facts.limits);
+    if archive_bytes > bounds.bytes_max {
+        app.metrics.results_bad.inc();
+        let _ = receipt.send(Receipt::Bad);
+        return Err(Unusable::Length);
     }
-    let room = match wanted {
-        Wanted::Whole => Some(make_room(app, archive_bytes).await?),
-        Wanted::Begun => None,
+    let room = make_room(app, archive_bytes).await?;
+    let landing = Landing::new(facts, archive_bytes, Some(room));
+    let landing = Unfinished(Some(Arc::new(landing)));
+    let taken = take(app, landing, Decoder::new(bounds), &mut pieces, begun).await;
+    let verdict = match &taken {
+        Ok(_) => Some(Receipt::Taken),
+        Err(Unusable::Bad(_) | Unusable::Length) => {
+            app.metrics.results_bad.inc();
+            Some(Receipt::Bad)
+        }
+        // There is nobody left to be told.
+        Err(Unusable::Lost(_) | Unusable::NoRoom) => None,
     };
-    let mut gathered = Gathered::default();
+    if let Some(verdict) = verdict {
+        let _ = receipt.send(verdict);
+    }
+    taken
+}
+
+async fn take(
+    app: &App,
+    unfinished: Unfinished,
+    mut decoder: Decoder,
+    pieces: &mut Pieces,
+    begun: impl Fn(&Arc<Landing>),
+) -> Result<Arc<Landing>, Unusable> {
+    let landing = unfinished.landing();
+    let mut left = landing.bytes();
+    let mut held = 0;
     loop {
-        let is_enough = wanted == Wanted::Begun && gathered.len() >= RELAY_HELD_BYTES;
-        let left = archive_bytes.saturating_sub(gathered.len() as u64);
-        if is_enough && left > 0 {
-            let held = gathered.into_pieces().into();
-            let arriving = Arriving { pieces, decoder, left, receipt };
-            let relay = Relay::new(held, arriving, &app.metrics);
-            return Ok(Archive::Begun(Box::new(relay)));
-        }
         let Some(piece) = pieces.next().await.transpose()? else {
-            break;
+            // The end before the end: the decoder says what is missing.
+            decoder.finish()?;
+            return Err(Unusable::Length);
         };
-        if let Err(bad) = decoder.check(&piece) {
-            return Err(refuse(app, receipt, bad.into()));
+        let length = piece.len() as u64;
+        left = left.checked_sub(length).ok_or(Unusable::Length)?;
+        decoder.check(&piece)?;
+        if decoder.is_complete() != (left == 0) {
+            return Err(Unusable::Length);
         }
-        gathered.push(piece);
-        if decoder.is_complete() && gathered.len() as u64 == archive_bytes {
+        landing.push(piece);
+        app.metrics.result_bytes.inc_by(length);
+        if left == 0 {
             // All that was promised is here; the end of the stream is not waited for.
-            break;
+            landing.complete();
+            return Ok(unfinished.finished());
+        }
+        let is_enough = held < RELAY_HELD_BYTES as u64 && held + length >= RELAY_HELD_BYTES as u64;
+        held += length;
+        if is_enough {
+            begun(&landing);
         }
     }
-    if let Err(bad) = decoder.finish() {
-        return Err(refuse(app, receipt, bad.into()));
+}
+
+/// Breaks a landing off unless it is finished: also when whoever writes it is dropped.
+struct Unfinished(Option<Arc<Landing>>);
+
+impl Unfinished {
+    fn landing(&self) -> Arc<Landing> {
+        self.0.clone().expect("taken by `finished` alone, which spends it")
     }
-    if gathered.len() as u64 != archive_bytes {
-        return Err(refuse(app, receipt, Unusable::Length));
+
+    fn finished(mut self) -> Arc<Landing> {
+        self.0.take().expect("taken here alone, which spends it")
     }
-    app.metrics.result_bytes.inc_by(archive_bytes);
-    // If the worker is gone by now, it does not matter.
-    let _ = receipt.send(Receipt::Taken);
-    Ok(Archive::Whole(gathered, room))
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(landing) = &self.0 {
+            landing.break_off();
+        }
+    }
 }
 
 /// No result is larger than what its job was granted.
@@ -92,15 +137,10 @@ fn bounds(limits: &JobLimits) -> Bounds {
     }
 }
 
-async fn make_room(app: &App, bytes: u64) -> Result<tokio::sync::OwnedSemaphorePermit, Unusable> {
+/// A share of the memory for results.
+pub(super) async fn make_room(app: &App, bytes: u64) -> Result<OwnedSemaphorePermit, Unusable> {
     let permits = u32::try_from(bytes).map_err(|_| Unusable::NoRoom)?;
     let room = Arc::clone(&app.results).acquire_many_owned(permits);
     let room = timeout(RESULT_ROOM_WAIT, room).await.map_err(|_| Unusable::NoRoom)?;
     room.map_err(|_| Unusable::NoRoom)
-}
-
-fn refuse(app: &App, receipt: oneshot::Sender<Receipt>, unusable: Unusable) -> Unusable {
-    app.metrics.results_bad.inc();
-    let _ = receipt.send(Receipt::Bad);
-    unusable
 }

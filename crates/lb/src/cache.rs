@@ -1,0 +1,193 @@
+//! Results of jobs that were run: in memory and, if there is a place for it, on disk.
+//!
+//! An entry is one representation of a result: its bytes in one form and one encoding, with the
+//! headers it is answered with. A result comes in as the binary form; the other form and the
+//! packed ones are made of it when they are first asked for, and kept as entries of their own, so
+//! that the weight of an entry is what it takes. All that changes entries of one job takes turns,
+//! so there is never a mix of two results. Names are job digests that the load balancer computed;
+//! what a client claims to be one only ever asks.
+//!
+//! It decides by [`rules`] alone what is fit to be kept, never waits for a disk on an async
+//! thread, and is never needed: what it has lost or thrown away is run again.
+
+pub(crate) mod derive;
+mod memory;
+pub mod representation;
+pub mod rules;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pe_proto::Digest;
+use pe_proto::api::AnswerHead;
+
+use crate::core::form::{Encoding, Form};
+use crate::limits::PACK_BYTES_MIN;
+use crate::metrics::cache::{CacheMetrics, Tier};
+use derive::Turns;
+use memory::{Kept, Memory};
+use representation::{Key, Representation};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cache {
+    memory: Option<Memory>,
+    turns: Turns,
+    metrics: CacheMetrics,
+}
+
+/// How large the cache is, if there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sizes {
+    /// Whether anything is kept.
+    pub is_on: bool,
+    /// Bytes of entries in memory.
+    pub memory_bytes: usize,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(sizes: &Sizes, metrics: CacheMetrics) -> Self {
+        let memory = sizes.is_on.then(|| Memory::new(sizes.memory_bytes, metrics.clone()));
+        Self { memory, turns: Turns::default(), metrics }
+    }
+
+    /// A representation that is in memory as it is wanted. Costs a look-up and nothing else.
+    pub fn at_hand(
+        &self,
+        digest: Digest,
+        form: Form,
+        encoding: Encoding,
+    ) -> Option<Arc<Representation>> {
+        let memory = self.memory.as_ref()?;
+        let key = Key { digest, form, encoding };
+        let found = match memory.get(&key)? {
+            Kept::Whole(found) => found,
+            Kept::DoesNotPay => memory.whole(&key.plain())?,
+        };
+        self.metrics.hit(Tier::Memory);
+        Some(found)
+    }
+
+    /// A result as it is wanted, made from another representation if need be. An encoding is a
+    /// wish: a result that does not get smaller comes as it is.
+    pub async fn find(
+        &self,
+        digest: Digest,
+        form: Form,
+        encoding: Encoding,
+    ) -> Option<Arc<Representation>> {
+        if let Some(found) = self.at_hand(digest, form, encoding) {
+            return Some(found);
+        }
+        let key = Key { digest, form, encoding };
+        let Some((plain, tier)) = self.plain(key.plain()).await else {
+            self.metrics.misses.inc();
+            return None;
+        };
+        self.metrics.hit(tier);
+        if encoding == Encoding::Identity || plain.body.len() < PACK_BYTES_MIN {
+            return Some(plain);
+        }
+        Some(self.packed(key, plain).await)
+    }
+
+    /// Whether a result is in memory, in the form that all others are made of.
+    pub fn has(&self, digest: Digest) -> bool {
+        let key = Key { digest, form: Form::Binary, encoding: Encoding::Identity };
+        self.memory.as_ref().is_some_and(|memory| memory.whole(&key).is_some())
+    }
+
+    /// Keeps a result, whose head says that it is a hit, in place of any older one.
+    pub async fn publish(&self, digest: Digest, head: &AnswerHead, archive: Vec<Bytes>) {
+        let Some(memory) = &self.memory else { return };
+        let Some(prefix) = representation::binary_prefix(head) else {
+            return;
+        };
+        let key = Key { digest, form: Form::Binary, encoding: Encoding::Identity };
+        let length = prefix.len() + archive.iter().map(Bytes::len).sum::<usize>();
+        let _turn = self.turns.take(digest).await;
+        let rooms = memory.rooms();
+        let made = derive::apart(length, move || {
+            let mut body = Vec::with_capacity(length);
+            body.extend_from_slice(&prefix);
+            archive.iter().for_each(|piece| body.extend_from_slice(piece));
+            Some(Representation::new(key, body, &rooms))
+        });
+        let Some(made) = made.await else { return };
+        // What was made of an older result goes with it, even if there is no room for this one.
+        memory.remove(digest);
+        if memory.insert(Arc::new(made)) {
+            self.metrics.fills.inc();
+        }
+    }
+
+    /// Forgets a result in all its representations. One that is being run meanwhile comes back.
+    /// Says how many entries there were.
+    pub async fn purge(&self, digest: Digest) -> usize {
+        let _turn = self.turns.take(digest).await;
+        self.metrics.purges.inc();
+        self.memory.as_ref().map_or(0, |memory| memory.remove(digest))
+    }
+
+    /// The result in a form, without encoding, and where it was found.
+    async fn plain(&self, key: Key) -> Option<(Arc<Representation>, Tier)> {
+        let memory = self.memory.as_ref()?;
+        if let Some(found) = memory.whole(&key) {
+            return Some((found, Tier::Memory));
+        }
+        let _turn = self.turns.take(key.digest).await;
+        // Whoever had the turn before may have made it.
+        if let Some(found) = memory.whole(&key) {
+            return Some((found, Tier::Memory));
+        }
+        let (source, tier) = self.source(memory, key.digest).await?;
+        if key.form == Form::Binary {
+            return Some((source, tier));
+        }
+        let rooms = memory.rooms();
+        let made = derive::apart(source.body.len(), move || {
+            Some(Representation::new(key, derive::json(&source.body)?, &rooms))
+        });
+        let made = Arc::new(made.await?);
+        self.metrics.derived.inc();
+        memory.insert(Arc::clone(&made));
+        Some((made, tier))
+    }
+
+    /// The binary form, which all others are made of. To be called in the job's turn.
+    async fn source(&self, memory: &Memory, digest: Digest) -> Option<(Arc<Representation>, Tier)> {
+        let key = Key { digest, form: Form::Binary, encoding: Encoding::Identity };
+        memory.whole(&key).map(|found| (found, Tier::Memory))
+    }
+
+    /// A result in an encoding; or as it is, if it is being changed, or if it does not pay.
+    async fn packed(&self, key: Key, plain: Arc<Representation>) -> Arc<Representation> {
+        let (Some(memory), Some(_turn)) = (&self.memory, self.turns.take_if_free(key.digest))
+        else {
+            return plain;
+        };
+        match memory.get(&key) {
+            Some(Kept::Whole(found)) => return found,
+            Some(Kept::DoesNotPay) => return plain,
+            None => {}
+        }
+        // Only what is current may be packed: somebody may have had a turn in between.
+        if !memory.whole(&plain.key).is_some_and(|current| Arc::ptr_eq(&current, &plain)) {
+            return plain;
+        }
+        let (source, rooms) = (Arc::clone(&plain), memory.rooms());
+        let made = derive::apart(source.body.len(), move || {
+            let packed = derive::packed(&source.body, key.encoding)?;
+            Some(Representation::new(key, packed, &rooms))
+        });
+        let Some(made) = made.await else {
+            memory.insert_does_not_pay(key);
+            return plain;
+        };
+        self.metrics.derived.inc();
+        let made = Arc::new(made);
+        memory.insert(Arc::clone(&made));
+        made
+    }
+}

@@ -1,0 +1,162 @@
+//! Which runs are under way, and who waits for each: identical jobs share one run.
+//!
+//! ```text
+//!            board (no such job)                    close (landed, or will not be run)
+//!   (none) ────────────────────► open, 1.. seats ────────────────────► closed, 0.. seats
+//!                                  │   ▲                                    │
+//!                     leave (last) │   │ board (the same job)               │ leave (last)
+//!                                  ▼   └── one seat more                    ▼
+//!                              cancelled: (none)                          (none)
+//! ```
+//!
+//! A flight is open until its run is over; only an open one is joined, and the same job has at
+//! most one. A flight that nobody may join (`cache: off`, `refresh`) is *alone*. When the last
+//! seat of an open flight is left, the run is to be cancelled. What a flight carries is the
+//! shell's; nothing here runs anything.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// One run and all who wait for it. Never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightId(pub u64);
+
+/// See the module. `J` names jobs; `T` is what everybody on a flight shares.
+#[derive(Debug)]
+pub struct Flights<J, T> {
+    flights: HashMap<FlightId, Flight<J, T>>,
+    /// Open flights that may be joined.
+    open: HashMap<J, FlightId>,
+    next: u64,
+    seats_max: usize,
+}
+
+#[derive(Debug)]
+struct Flight<J, T> {
+    job: J,
+    seats: usize,
+    is_open: bool,
+    shared: T,
+}
+
+/// What became of a wish to board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boarded<T> {
+    /// It has its own flight, the first seat of which it took.
+    Started(FlightId, T),
+    /// It took a seat of a flight that was under way.
+    Joined(FlightId, T),
+    /// All seats of the job's flight are taken.
+    Full,
+}
+
+/// What a left seat means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left<T> {
+    /// Nothing: others wait, or the run is over.
+    Nothing,
+    /// Nobody waits for the run any more: it is to be cancelled.
+    Cancel(T),
+}
+
+/// A flight as an operator sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<J, T> {
+    /// Which job.
+    pub job: J,
+    /// How many wait for it, or still read its result.
+    pub seats: usize,
+    /// Whether it still runs.
+    pub is_open: bool,
+    /// What everybody on it shares.
+    pub shared: T,
+}
+
+impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
+    /// None are under way.
+    pub fn new(seats_max: usize) -> Self {
+        Self { flights: HashMap::new(), open: HashMap::new(), next: 1, seats_max }
+    }
+
+    /// Takes a seat of the job's flight; if there is none, `start` makes one.
+    pub fn board(&mut self, job: J, start: impl FnOnce(FlightId) -> T) -> Boarded<T> {
+        let Some(id) = self.open.get(&job).copied() else {
+            let (id, shared) = self.start(job, start);
+            self.open.insert(job, id);
+            return Boarded::Started(id, shared);
+        };
+        match self.flights.get_mut(&id) {
+            Some(flight) if flight.seats < self.seats_max => {
+                flight.seats += 1;
+                Boarded::Joined(id, flight.shared.clone())
+            }
+            Some(_) | None => Boarded::Full,
+        }
+    }
+
+    /// Starts a flight that nobody else may join.
+    pub fn board_alone(&mut self, job: J, start: impl FnOnce(FlightId) -> T) -> (FlightId, T) {
+        self.start(job, start)
+    }
+
+    fn start(&mut self, job: J, start: impl FnOnce(FlightId) -> T) -> (FlightId, T) {
+        let id = FlightId(self.next);
+        self.next += 1;
+        let shared = start(id);
+        let flight = Flight { job, seats: 1, is_open: true, shared: shared.clone() };
+        self.flights.insert(id, flight);
+        (id, shared)
+    }
+
+    /// A seat is left; to be called once for each that was taken.
+    pub fn leave(&mut self, id: FlightId) -> Left<T> {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return Left::Nothing;
+        };
+        flight.seats = flight.seats.saturating_sub(1);
+        if flight.seats > 0 {
+            return Left::Nothing;
+        }
+        let was_open = flight.is_open;
+        self.close(id);
+        match self.flights.remove(&id) {
+            Some(flight) if was_open => Left::Cancel(flight.shared),
+            Some(_) | None => Left::Nothing,
+        }
+    }
+
+    /// The run is over: nobody may join any more.
+    pub fn close(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        flight.is_open = false;
+        if self.open.get(&flight.job) == Some(&id) {
+            self.open.remove(&flight.job);
+        }
+    }
+
+    /// Flights with anybody on them.
+    pub fn len(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// All of them, oldest first.
+    pub fn rows(&self) -> Vec<Row<J, T>> {
+        let mut ids: Vec<_> = self.flights.iter().collect();
+        ids.sort_unstable_by_key(|(id, _)| **id);
+        let row = |flight: &Flight<J, T>| {
+            let Flight { job, seats, is_open, shared } = flight;
+            Row { job: *job, seats: *seats, is_open: *is_open, shared: shared.clone() }
+        };
+        ids.into_iter().map(|(_, flight)| row(flight)).collect()
+    }
+}

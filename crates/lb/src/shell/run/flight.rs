@@ -1,0 +1,240 @@
+//! Runs that are shared: one task runs the job, all who want it wait for it.
+//!
+//! Whoever waits has a [`Seat`]; the last seat that is dropped before the result is whole ends
+//! the run. The task publishes the result before it says that the run is over, so whoever comes
+//! too late for the flight finds it in the cache.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pe_proto::Digest;
+use pe_proto::api::{CachePolicy, CacheStatus};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use super::execute::{NotRun, Progress, execute};
+use super::landing::Landing;
+use super::{compose, is_proof};
+use crate::cache::rules;
+use crate::core::flights::{Boarded, FlightId, Flights as Core, Left, Row};
+use crate::core::ids::ClientKey;
+use crate::driver::Order;
+use crate::limits::FLIGHT_SEATS_MAX;
+use crate::shell::app::App;
+
+/// All flights.
+#[derive(Debug)]
+pub struct Flights {
+    /// A leaf lock, held for a look-up.
+    core: Mutex<Core<Digest, Shared>>,
+    tasks: TaskTracker,
+}
+
+/// What everybody on a flight has.
+#[derive(Debug, Clone)]
+struct Shared {
+    progress: watch::Receiver<Progress>,
+    run: AbortHandle,
+    request_id: Arc<str>,
+    started: Instant,
+}
+
+/// A flight as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlightRow {
+    /// Digest of its job.
+    pub job: Digest,
+    /// Of the request on whose behalf it was started.
+    pub request_id: Arc<str>,
+    /// How many wait for it, or still read its result.
+    pub seats: usize,
+    /// Whether it still runs.
+    pub is_open: bool,
+    /// Since it was started.
+    pub age: Duration,
+}
+
+/// How much of a result must be here before it is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All of it.
+    Whole,
+    /// Its beginning.
+    Begun,
+}
+
+/// A place on a flight, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    app: Arc<App>,
+    flight: FlightId,
+    progress: watch::Receiver<Progress>,
+    /// Whether the flight was there before.
+    pub(super) status: CacheStatus,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { core: Mutex::new(Core::new(FLIGHT_SEATS_MAX)), tasks: TaskTracker::new() }
+    }
+}
+
+impl Flights {
+    /// All of them, for operators.
+    pub fn rows(&self) -> Vec<FlightRow> {
+        let row = |Row { job, seats, is_open, shared }: Row<Digest, Shared>| {
+            let Shared { request_id, started, .. } = shared;
+            FlightRow { job, request_id, seats, is_open, age: started.elapsed() }
+        };
+        let rows = self.core().rows();
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Waits until no task is left. To be called when there is nobody who could board.
+    pub async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core<Digest, Shared>> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a seat on the flight of a job, which is started if there is none. A job that leaves the
+/// cache alone, or replaces what is there, is run for itself.
+///
+/// # Errors
+/// Too many wait for the same job.
+pub(super) fn board(
+    app: &Arc<App>,
+    client: ClientKey,
+    digest: Digest,
+    policy: CachePolicy,
+    order: Arc<Order>,
+) -> Result<Seat, NotRun> {
+    let start = |flight: FlightId| {
+        let (sender, progress) = watch::channel(Progress::Running);
+        let request_id = Arc::from(order.request_id.as_str());
+        let run = run(
+            Arc::clone(app),
+            Closing(Arc::clone(app), flight),
+            client,
+            policy,
+            digest,
+            order,
+            sender,
+        );
+        let run = app.flights.tasks.spawn(run.in_current_span()).abort_handle();
+        Shared { progress, run, request_id, started: Instant::now() }
+    };
+    let boarded = {
+        let mut core = app.flights.core();
+        let boarded = match policy {
+            CachePolicy::Use => core.board(digest, start),
+            CachePolicy::Refresh | CachePolicy::Off => {
+                let (flight, shared) = core.board_alone(digest, start);
+                Boarded::Started(flight, shared)
+            }
+        };
+        observe(app, &core);
+        boarded
+    };
+    let (flight, shared, status) = match boarded {
+        Boarded::Started(flight, shared) => (flight, shared, CacheStatus::Miss),
+        Boarded::Joined(flight, shared) => {
+            app.metrics.cache.joins.inc();
+            (flight, shared, CacheStatus::Joined)
+        }
+        Boarded::Full => {
+            app.metrics.cache.flights_full.inc();
+            return Err(NotRun::Crowded);
+        }
+    };
+    Ok(Seat { app: Arc::clone(app), flight, progress: shared.progress, status })
+}
+
+/// The task of a flight.
+async fn run(
+    app: Arc<App>,
+    closing: Closing,
+    client: ClientKey,
+    policy: CachePolicy,
+    digest: Digest,
+    order: Arc<Order>,
+    progress: watch::Sender<Progress>,
+) {
+    let arch = order.spec.arch;
+    let last = match execute(&app, client, digest, order, &progress).await {
+        Ok(landing) => {
+            let head = landing.head(CacheStatus::Hit);
+            compose::count(&app.metrics, &head);
+            if is_proof(landing.outcome()) {
+                app.readiness.prove(arch);
+            }
+            match rules::check(policy, landing.outcome()) {
+                Ok(()) => app.cache.publish(digest, &head, landing.pieces()).await,
+                Err(why) => app.metrics.cache.not_kept(why),
+            }
+            Progress::Landed(landing)
+        }
+        Err(not_run) => Progress::NotRun(not_run),
+    };
+    // In this order: who comes from now on finds the result in the cache, or runs the job anew.
+    drop(closing);
+    progress.send_replace(last);
+}
+
+/// Closes a flight when its task ends, however it does.
+struct Closing(Arc<App>, FlightId);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.flights.core().close(self.1);
+    }
+}
+
+impl Seat {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// There is none.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost but time.
+    pub(super) async fn landing(&mut self, wanted: Wanted) -> Result<Arc<Landing>, NotRun> {
+        loop {
+            let now = self.progress.borrow_and_update().clone();
+            match now {
+                Progress::Landed(landing) => return Ok(landing),
+                Progress::Begun(landing) if wanted == Wanted::Begun => return Ok(landing),
+                Progress::NotRun(not_run) => return Err(not_run),
+                Progress::Running | Progress::Begun(_) => {}
+            }
+            // The task is gone without a last word: it crashed.
+            self.progress.changed().await.map_err(|_| NotRun::Crashed)?;
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let left = {
+            let mut core = self.app.flights.core();
+            let left = core.leave(self.flight);
+            observe(&self.app, &core);
+            left
+        };
+        match left {
+            Left::Nothing => {}
+            Left::Cancel(shared) => shared.run.abort(),
+        }
+    }
+}
+
+fn observe(app: &App, core: &Core<Digest, Shared>) {
+    app.metrics.cache.flights.set(i64::try_from(core.len()).unwrap_or(i64::MAX));
+}
