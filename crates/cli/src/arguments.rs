@@ -45,6 +45,11 @@ pub struct ServerArgs {
     /// The server
     #[arg(long, value_name = "URL", env = "PE_SERVER", default_value = "http://127.0.0.1:8080")]
     pub server: Server,
+
+    /// With https: PEM file of the authorities that may vouch for the server, in place of the
+    /// system's
+    #[arg(long, value_name = "FILE", env = "PE_CA")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Arguments of `pe run`.
@@ -52,6 +57,10 @@ pub struct ServerArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub server: ServerArgs,
+
+    /// A file with your API key, if the server's operator gave you one
+    #[arg(long, value_name = "FILE", env = "PE_KEY_FILE")]
+    pub key_file: Option<PathBuf>,
 
     /// The image to run in: `name`, `name:tag` or a digest; `pe images` lists them
     #[arg(long, value_name = "REF")]
@@ -280,7 +289,7 @@ mod tests {
             vec!["pe", "run", "--image", "x", "--no-cache", "--refresh"],
             vec!["pe", "run", "--image", "x", "--stdin", "a", "-i"],
             vec!["pe", "run", "--image", "x", "--force"],
-            vec!["pe", "images", "--server", "https://example.org"],
+            vec!["pe", "images", "--server", "ftp://example.org"],
         ] {
             let refused = Cli::try_parse_from(&args).expect_err("must be refused");
             assert_eq!(refused.exit_code(), 2, "{args:?}");

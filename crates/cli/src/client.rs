@@ -6,11 +6,13 @@
 
 mod body;
 mod reply;
+mod tls;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -20,13 +22,14 @@ use pe_proto::api::{BINARY, PROBLEM, Problem, RUN_PATH};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_util::either::Either;
 
 use crate::answer::{AnswerReader, BadAnswer, Received};
 use crate::limits;
 use crate::progress::{LiveLine, Progress};
 use crate::server::Server;
 use crate::units::show_duration;
-use crate::words;
+use crate::words::{self, Wait};
 
 use body::Upload;
 pub use reply::Reply;
@@ -70,12 +73,12 @@ pub enum ClientError {
         waited: Duration,
     },
     /// The server says no, and why.
-    #[error("{}", words::problem(.problem, .retry_after.as_deref()))]
+    #[error("{}", words::problem(.problem, .wait))]
     Problem {
         /// What it says.
         problem: Box<Problem>,
-        /// Seconds, as in the header.
-        retry_after: Option<String>,
+        /// What it says about waiting.
+        wait: Box<Wait>,
     },
     /// An answer that no Program Explorer server gives.
     #[error(
@@ -127,6 +130,8 @@ impl Patience {
 pub struct Client {
     server: Server,
     patience: Patience,
+    key: Option<HeaderValue>,
+    ca: Option<PathBuf>,
 }
 
 /// A connection and the task that moves its bytes. Dropping it closes the connection.
@@ -138,7 +143,20 @@ struct Connection {
 impl Client {
     /// A client of a server.
     pub fn new(server: Server, patience: Patience) -> Self {
-        Self { server, patience }
+        Self { server, patience, key: None, ca: None }
+    }
+
+    /// Shows an API key with jobs.
+    #[must_use]
+    pub fn with_key(self, key: Option<HeaderValue>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// One that trusts these authorities in place of the system's.
+    #[must_use]
+    pub fn trusting(mut self, ca: Option<PathBuf>) -> Self {
+        self.ca = ca;
+        self
     }
 
     /// `GET`, with a bounded answer of any status.
@@ -241,7 +259,7 @@ impl Client {
         match problem {
             Some(problem) => ClientError::Problem {
                 problem: Box::new(problem),
-                retry_after: reply.retry_after.clone(),
+                wait: Box::new(reply.wait.clone()),
             },
             None => ClientError::NotOurs {
                 server: self.server.clone(),
@@ -261,6 +279,14 @@ impl Client {
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
+        let stream = if self.server.is_tls {
+            let shaking = tls::shake(self.server.host(), self.ca.as_deref(), stream);
+            let shaken = timeout(self.patience.connect, shaking).await;
+            let shaken = shaken.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            Either::Right(shaken.map_err(refused)?)
+        } else {
+            Either::Left(stream)
+        };
         let handshake = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(self.broken("at its start"))?;
         let mut driver = JoinSet::new();
@@ -284,6 +310,9 @@ impl Client {
         if is_upload {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(BINARY));
             headers.insert(ACCEPT, HeaderValue::from_static(BINARY));
+            if let Some(key) = &self.key {
+                headers.insert(AUTHORIZATION, key.clone());
+            }
         }
         request
     }

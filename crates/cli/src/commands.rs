@@ -15,6 +15,7 @@ use crate::arguments::Command;
 use crate::client::ClientError;
 use crate::exit_status::{CANCELLED, FAILED, USAGE};
 use crate::inputs::BadInput;
+use crate::key::BadKey;
 use crate::request::BadRequest;
 
 /// Why a command did not do what it should.
@@ -24,6 +25,8 @@ enum Failure {
     Arguments(#[from] BadRequest),
     #[error("{0}")]
     Input(#[from] BadInput),
+    #[error("{0}")]
+    Key(#[from] BadKey),
     #[error("--out `{path}` cannot be used: {error}")]
     Out { path: String, error: std::io::Error },
     #[error("{0}")]
@@ -39,7 +42,7 @@ enum Failure {
 impl Failure {
     fn exit_status(&self) -> u8 {
         match self {
-            Self::Arguments(_) | Self::Input(_) | Self::Out { .. } => USAGE,
+            Self::Arguments(_) | Self::Input(_) | Self::Key(_) | Self::Out { .. } => USAGE,
             Self::Client(_) | Self::Catalogue(_) | Self::Stdout(_) | Self::Internal(_) => FAILED,
         }
     }

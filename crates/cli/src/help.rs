@@ -35,6 +35,9 @@ Examples:
   Let another program read the answer:
     pe run --image busybox --json -- uname -m
 
+  Show an API key, which may have more time and a larger share than others:
+    pe run --key-file ~/.config/pe.key --image busybox -- uname -m
+
 In the machine:
   /input is the working directory, unless the image or --cwd says otherwise. Everything left in
   /output comes back. / and /tmp are writable, small, and thrown away. There is no network.

@@ -21,6 +21,7 @@ pub mod request;
 
 pub mod answer;
 pub mod client;
+pub mod key;
 pub mod server;
 
 pub mod exit_status;

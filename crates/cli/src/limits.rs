@@ -12,6 +12,9 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(300);
 /// A `GET` from first to last byte. All of them are answered from the server's memory.
 pub const GET_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// An API key; servers make keys of less than a hundred bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+
 /// Body of a problem. One is a few hundred bytes.
 pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 

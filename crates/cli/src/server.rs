@@ -7,6 +7,8 @@ use http::Uri;
 pub struct Server {
     /// `host:port`, to connect to.
     pub address: String,
+    /// Whether TLS is spoken.
+    pub is_tls: bool,
     /// For the `host` header.
     pub authority: String,
     /// Path that every request path is appended to; empty, or `/prefix`.
@@ -16,12 +18,6 @@ pub struct Server {
 /// Why a text does not say where a server is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadServer {
-    /// TLS is not there yet.
-    #[error(
-        "pe does not speak https yet. Use an http:// URL, for example of a local \
-         server or the near end of a tunnel"
-    )]
-    Https,
     /// Anything else.
     #[error("expected a URL such as http://127.0.0.1:8080")]
     NotAUrl,
@@ -30,17 +26,25 @@ pub enum BadServer {
     Credentials,
 }
 
+impl Server {
+    /// The host alone, which a certificate must name.
+    pub fn host(&self) -> &str {
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
+        host.trim_matches(['[', ']'])
+    }
+}
+
 impl std::str::FromStr for Server {
     type Err = BadServer;
 
     fn from_str(text: &str) -> Result<Self, BadServer> {
         let not_a_url = || BadServer::NotAUrl;
         let uri: Uri = text.parse().map_err(|_| not_a_url())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(BadServer::Https),
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             _ => return Err(not_a_url()),
-        }
+        };
         let authority = uri.authority().ok_or_else(not_a_url)?;
         if authority.as_str().contains('@') {
             return Err(BadServer::Credentials);
@@ -49,7 +53,12 @@ impl std::str::FromStr for Server {
             return Err(not_a_url());
         }
         Ok(Self {
-            address: format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)),
+            address: format!(
+                "{}:{}",
+                authority.host(),
+                authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 })
+            ),
+            is_tls,
             authority: authority.as_str().to_owned(),
             base_path: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -58,7 +67,8 @@ impl std::str::FromStr for Server {
 
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.base_path)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.base_path)
     }
 }
 
@@ -75,12 +85,14 @@ mod tests {
         check("http://127.0.0.1:8080", "127.0.0.1:8080", "");
         check("http://example.org/", "example.org:80", "");
         check("http://[::1]:9/pe/", "[::1]:9", "/pe");
+        check("https://example.org/pe", "example.org:443", "/pe");
+        let server: Server = "https://[::1]:9".parse().expect("a URL");
+        assert_eq!((server.host(), server.to_string()), ("::1", "https://[::1]:9".into()));
     }
 
     #[test]
     fn what_is_no_server_is_said_plainly() {
         let check = |text: &str, bad: BadServer| assert_eq!(text.parse::<Server>(), Err(bad));
-        check("https://example.org", BadServer::Https);
         check("http://me:secret@example.org", BadServer::Credentials);
         for text in ["", "127.0.0.1:8080", "localhost", "ftp://x", "http://x/?q", "http://", "/x"] {
             check(text, BadServer::NotAUrl);

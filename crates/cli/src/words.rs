@@ -134,8 +134,48 @@ pub fn names<'a>(all: impl ExactSizeIterator<Item = &'a str>) -> String {
     shown.join(", ")
 }
 
-/// A problem as one or two lines: what, and what to do.
-pub fn problem(problem: &Problem, retry_after: Option<&str>) -> String {
+/// What an answer's headers say about waiting, as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// `Retry-After`.
+    pub retry_after: Option<String>,
+    /// `pe-queue-position`.
+    pub position: Option<String>,
+    /// `pe-queue-wait-ms`.
+    pub estimate_ms: Option<String>,
+}
+
+impl Wait {
+    /// When the same may work again.
+    fn again(&self) -> String {
+        match number(self.retry_after.as_deref()) {
+            Some(seconds) => {
+                let wait = show_duration(Duration::from_secs(seconds));
+                format!("the same may work again in {wait}")
+            }
+            None => "the same may work when tried again".to_owned(),
+        }
+    }
+
+    /// Where the job stood in the queue, if it got that far.
+    fn place(&self) -> Option<String> {
+        let position = number(self.position.as_deref())?;
+        let estimate = number(self.estimate_ms.as_deref()).map(Duration::from_millis);
+        let about = match estimate {
+            Some(estimate) => format!(", about {} from its turn", show_duration(estimate)),
+            None => String::new(),
+        };
+        Some(format!("it was number {position} in the queue{about}"))
+    }
+}
+
+/// Only what is a number of sane size goes to a terminal.
+fn number(text: Option<&str>) -> Option<u64> {
+    text?.parse::<u32>().ok().map(u64::from)
+}
+
+/// A problem as a few lines: what, and what to do.
+pub fn problem(problem: &Problem, wait: &Wait) -> String {
     let kind = problem.type_uri.rsplit(':').next().unwrap_or_default();
     let kind = ProblemKind::ALL.into_iter().find(|each| each.as_str() == kind);
     let mut text = match problem.title.as_str() {
@@ -148,16 +188,16 @@ pub fn problem(problem: &Problem, retry_after: Option<&str>) -> String {
     let next = match kind {
         Some(ProblemKind::UnknownImage) => Some("`pe images` lists what there is".to_owned()),
         Some(ProblemKind::NoWorker) => Some("`pe wait-ready` waits for a worker".to_owned()),
-        _ if problem.retry => Some(match retry_after.filter(|text| text.parse::<u32>().is_ok()) {
-            Some(seconds) => format!("the same may work again in {seconds} s"),
-            None => "the same may work when tried again".to_owned(),
-        }),
+        Some(ProblemKind::Unauthorized) => {
+            Some("the key in --key-file is not known to the server".to_owned())
+        }
+        _ if problem.retry => Some(wait.again()),
         _ if problem.fault == Fault::Us => Some("this is a fault of the server".to_owned()),
         _ => None,
     };
-    if let Some(next) = next {
+    for line in wait.place().into_iter().chain(next) {
         text.push_str("\npe: ");
-        text.push_str(&next);
+        text.push_str(&line);
     }
     if let (Fault::Us, Some(id)) = (problem.fault, &problem.request_id) {
         text.push_str(&format!(" (request {})", printable(id)));
@@ -278,7 +318,8 @@ mod tests {
     fn a_problem_says_what_and_what_next() {
         let check = |json: serde_json::Value, retry_after: Option<&str>, expected: &str| {
             let given: Problem = serde_json::from_value(json).expect("a problem");
-            assert_eq!(problem(&given, retry_after), expected);
+            let retry_after = retry_after.map(str::to_owned);
+            assert_eq!(problem(&given, &Wait { retry_after, ..Wait::default() }), expected);
         };
         check(
             serde_json::json!({"type": "urn:pe:problem:unknown-image", "title": "unknown image",
@@ -290,7 +331,7 @@ mod tests {
             serde_json::json!({"type": "urn:pe:problem:queue-full", "title": "queue full",
                 "status": 503, "detail": "200 jobs wait", "fault": "capacity", "retry": true}),
             Some("2"),
-            "queue full: 200 jobs wait\npe: the same may work again in 2 s",
+            "queue full: 200 jobs wait\npe: the same may work again in 2.0 s",
         );
         check(
             serde_json::json!({"type": "urn:pe:problem:bad-request", "title": "bad request",
@@ -306,6 +347,29 @@ mod tests {
             None,
             "internal error: oops\npe: this is a fault of the server (request r-9)",
         );
+    }
+
+    #[test]
+    fn a_refusal_says_how_long_to_wait_and_where_the_job_stood() {
+        let given = serde_json::json!({"type": "urn:pe:problem:queue-too-long", "title": "queue",
+            "status": 503, "detail": "too long", "fault": "capacity", "retry": true});
+        let given: Problem = serde_json::from_value(given).expect("a problem");
+        let check = |[retry_after, position, estimate_ms]: [Option<&str>; 3], expected: &str| {
+            let [retry_after, position, estimate_ms] =
+                [retry_after, position, estimate_ms].map(|text| text.map(str::to_owned));
+            let wait = Wait { retry_after, position, estimate_ms };
+            assert_eq!(problem(&given, &wait), format!("queue: too long\npe: {expected}"));
+        };
+        check(
+            [Some("125"), Some("12"), Some("125000")],
+            "it was number 12 in the queue, about 2 m 5 s from its turn\n\
+             pe: the same may work again in 2 m 5 s",
+        );
+        check(
+            [None, Some("3"), Some("\u{1b}[2J")],
+            "it was number 3 in the queue\npe: the same may work when tried again",
+        );
+        check([Some("x"), Some("-1"), None], "the same may work when tried again");
     }
 
     #[test]

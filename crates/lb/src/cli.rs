@@ -1,27 +1,29 @@
 //! Flags.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::chores::Chore;
 use crate::config::Overrides;
+use crate::config::listen::{self, Listen};
 
 /// The load balancer of Program Explorer: clients post jobs to it, workers dial in and take them.
 #[derive(Debug, Parser)]
-#[command(name = "pe-lb", version, after_help = EXAMPLES)]
+#[command(name = "pe-lb", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// Address for clients (HTTP/1.1 and HTTP/2 in clear text) [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    /// Listener for clients (HTTP/1.1 and HTTP/2): IP:PORT, unix:/PATH or systemd:NAME, with tls:
+    /// and proxy: (PROXY protocol) before it; may be given several times [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "LISTENER")]
+    listen: Vec<Listen>,
 
-    /// Address for workers (HTTP/2 in clear text) [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDRESS")]
-    listen_workers: Option<SocketAddr>,
+    /// Listener for workers (HTTP/2) [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "LISTENER")]
+    listen_workers: Vec<Listen>,
 
-    /// Address for operators and Prometheus (HTTP in clear text) [default: 127.0.0.1:8082]
-    #[arg(long, value_name = "ADDRESS")]
-    listen_admin: Option<SocketAddr>,
+    /// Listener for operators and Prometheus; `none` for none [default: 127.0.0.1:8082]
+    #[arg(long, value_name = "LISTENER", value_parser = listen::flag)]
+    listen_admin: Vec<AdminFlag>,
 
     /// Catalogue of images, as JSON
     #[arg(long, value_name = "FILE")]
@@ -54,7 +56,15 @@ pub struct Cli {
     /// Log lines as JSON objects
     #[arg(long)]
     pub log_json: bool,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub chore: Option<Chore>,
 }
+
+/// What `--listen-admin` is read as; clap takes an `Option` by that name for a flag that may be
+/// left out.
+type AdminFlag = Option<Listen>;
 
 impl Cli {
     /// What the flags set.
@@ -89,6 +99,9 @@ Examples:
   For others, workers with a token, long jobs allowed:
     pe-lb --listen 0.0.0.0:8080 --listen-workers 0.0.0.0:8081 \\
           --catalogue catalogue.json --worker-token-file worker.token --wall-ms-max 120000
+
+  A key for somebody who may do more than others:
+    pe-lb key new ci --class gold
 
   A first job:
     curl --json '{\"image\":\"busybox\",\"args\":[\"echo\",\"hello\"]}' 127.0.0.1:8080/api/v1/run

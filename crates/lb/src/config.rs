@@ -5,12 +5,18 @@
 
 mod access_log;
 mod admin;
+mod admission;
 mod cache;
+pub mod connections;
 mod file;
+pub mod http2;
+pub mod listen;
+mod memory;
+mod proxies;
 mod source;
+pub mod tls;
 pub mod workers;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,13 +25,19 @@ use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
 use pe_proto::link::token_in;
 
+use crate::core::admission::Policy;
 use crate::core::broker::Terms;
+use crate::core::proxies::Proxies;
 use crate::core::resolve::Grants;
 use crate::limits;
 use crate::shell::access::Destination;
+use crate::shell::edge::Patience;
 use crate::shell::health::CanaryJob;
-use crate::shell::serve::Patience;
+use connections::Connections;
 use file::File;
+use http2::Http2;
+use listen::{Listen, RawListens};
+use tls::Identity;
 use workers::WorkerSettings;
 
 pub use admin::AdminTerms;
@@ -34,19 +46,25 @@ pub use source::Source;
 /// Everything that can be set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    pub(crate) listen: SocketAddr,
-    pub(crate) listen_workers: SocketAddr,
+    pub(crate) listen: Vec<Listen>,
+    pub(crate) listen_workers: Vec<Listen>,
+    pub(crate) listen_admin: Vec<Listen>,
+    pub(crate) tls: Option<Identity>,
+    pub(crate) workers_tls: Option<Identity>,
+    pub(crate) proxies: Proxies,
+    pub(crate) http2: Http2,
+    pub(crate) connections: Connections,
     pub(crate) catalogue: Catalogue,
     pub(crate) workers: WorkerSettings,
     pub(crate) terms: Terms,
     pub(crate) grants: Grants,
     pub(crate) poll: Duration,
-    pub(crate) connections_max: usize,
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
     pub(crate) canary: CanaryJob,
+    pub(crate) admission: Policy,
+    pub(crate) bodies_bytes_max: usize,
     pub(crate) cache: crate::cache::Sizes,
-    pub(crate) listen_admin: SocketAddr,
     pub(crate) admin: AdminTerms,
     pub(crate) access_log: Destination,
     /// Where all of it came from.
@@ -56,12 +74,12 @@ pub struct Config {
 /// What flags say; each goes before the file.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// See `pe-lb --help`; and so on.
-    pub listen: Option<SocketAddr>,
+    /// See `pe-lb --help`; and so on. Of listeners, an empty list is nothing said.
+    pub listen: Vec<Listen>,
     /// Where workers are listened for.
-    pub listen_workers: Option<SocketAddr>,
-    /// Where operators are listened for.
-    pub listen_admin: Option<SocketAddr>,
+    pub listen_workers: Vec<Listen>,
+    /// Where operators are, if anywhere.
+    pub listen_admin: Vec<Option<Listen>>,
     /// The catalogue's file.
     pub catalogue: Option<PathBuf>,
     /// The file with the workers' token.
@@ -86,9 +104,9 @@ impl Overrides {
         } = self;
         let text = |value: &Option<PathBuf>| value.as_ref().map(|path| path.display().to_string());
         [
-            ("listen", listen.map(|it| it.to_string())),
-            ("listen_workers", listen_workers.map(|it| it.to_string())),
-            ("listen_admin", listen_admin.map(|it| it.to_string())),
+            ("listen", listen::given(listen.iter())),
+            ("listen_workers", listen::given(listen_workers.iter())),
+            ("listen_admin", listen::given(listen_admin.iter().flatten())),
             ("catalogue", text(catalogue)),
             ("worker_token_file", text(worker_token_file)),
             ("wall_ms_default", wall_ms_default.map(|it| it.to_string())),
@@ -175,6 +193,9 @@ impl Config {
         let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
         let admin = raw.admin.check(admin_token);
         let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
+        let bodies_bytes_max = raw.memory.check();
+        let bodies_bytes_max =
+            bodies_bytes_max.map_err(|problem| value("memory.bodies_bytes_max", &problem))?;
         let queue = raw.queue;
         let times = raw.times;
         let terms = Terms {
@@ -209,7 +230,41 @@ impl Config {
                 format!("expected 1 to wall_ms_max ({wall_ms_max}), got {wall_ms_default}");
             return Err(value("wall_ms_default", &problem));
         }
+        let listens = |key, flags: Vec<Listen>, raw: Option<RawListens>, default| {
+            let raw = raw.map(|raw| raw.parse().map_err(|bad| value(key, &bad))).transpose()?;
+            Ok(if flags.is_empty() { raw.unwrap_or_else(|| vec![default]) } else { flags })
+        };
+        let tls = raw.tls.read()?;
+        let workers_tls = raw.workers_tls.read()?;
+        let listen = listens("listen", flags.listen, raw.listen, LISTEN)?;
+        let listen_workers =
+            listens("listen_workers", flags.listen_workers, raw.listen_workers, LISTEN_WORKERS)?;
+        let is_admin_said = !flags.listen_admin.is_empty();
+        let listen_admin: Vec<_> = flags.listen_admin.into_iter().flatten().collect();
+        let listen_admin = if is_admin_said {
+            listen_admin
+        } else {
+            listens("listen_admin", listen_admin, raw.listen_admin, LISTEN_ADMIN)?
+        };
+        for (key, all, has_tls) in [
+            ("listen", &listen, tls.is_some()),
+            ("listen_workers", &listen_workers, workers_tls.is_some()),
+            ("listen_admin", &listen_admin, false),
+        ] {
+            if let Some(bare) = all.iter().find(|listen| listen.is_tls && !has_tls) {
+                let section = match key {
+                    "listen" => "[tls] has no certificate",
+                    "listen_workers" => "[workers_tls] has no certificate",
+                    _ => "there is no TLS for operators; use a unix socket, or a proxy",
+                };
+                return Err(value(key, &format!("`{bare}`: {section}")));
+            }
+            if all.is_empty() && key != "listen_admin" {
+                return Err(value(key, "expected at least one listener"));
+            }
+        }
         let patience = Patience {
+            head: millis("times.head_ms", times.head_ms, limits::HEADER_TIME)?,
             body_idle: millis("times.body_idle_ms", times.body_idle_ms, limits::BODY_IDLE)?,
             idle: millis("times.idle_ms", times.idle_ms, limits::IDLE)?,
             stall: millis("times.stall_ms", times.stall_ms, limits::WRITE_STALL)?,
@@ -223,24 +278,27 @@ impl Config {
         let cache = raw.cache.check().map_err(|(key, problem)| value(key, &problem))?;
         Ok(Self {
             cache,
-            listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
-            listen_workers: flags.listen_workers.or(raw.listen_workers).unwrap_or(LISTEN_WORKERS),
+            listen,
+            listen_workers,
+            listen_admin,
+            tls,
+            workers_tls,
+            proxies: raw.proxies.read().map_err(|bad| value("proxies.trusted", &bad))?,
+            http2: raw.http2.read().map_err(|bad| value("http2", &bad))?,
+            connections: raw
+                .connections
+                .read(|key, given, default| count(key, given, default, 1_000_000))?,
             catalogue: read_catalogue(&catalogue)?,
             workers,
             terms,
             grants: Grants { wall_ms_default, wall_ms_max },
             poll: poll(millis("times.poll_ms", times.poll_ms, limits::POLL)?)
                 .ok_or_else(|| value("times.poll_ms", "expected at most 50000"))?,
-            connections_max: count(
-                "connections_max",
-                raw.connections_max,
-                limits::CONNECTIONS_MAX,
-                1_000_000,
-            )?,
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
-            listen_admin: flags.listen_admin.or(raw.listen_admin).unwrap_or(LISTEN_ADMIN),
+            admission: raw.admission.check(&origin)?,
+            bodies_bytes_max,
             admin,
             access_log: raw.access_log.check(),
             source,
@@ -249,15 +307,11 @@ impl Config {
 }
 
 /// Where clients are listened for unless something else is set: this machine only.
-const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const LISTEN: Listen = Listen::local(8080);
 /// The same for workers.
-const LISTEN_WORKERS: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
-
+const LISTEN_WORKERS: Listen = Listen::local(8081);
 /// The same for operators.
-const LISTEN_ADMIN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8082);
+const LISTEN_ADMIN: Listen = Listen::local(8082);
 
 fn poll(given: Duration) -> Option<Duration> {
     (given <= limits::POLL).then_some(given)

@@ -65,6 +65,8 @@ struct Waiter {
     order: Arc<Order>,
     /// Sum of all waits for a lease.
     queued: std::time::Duration,
+    /// In the queue, when it came.
+    position: usize,
     verdict: Option<oneshot::Sender<JobVerdict>>,
 }
 
@@ -159,7 +161,8 @@ impl Driver {
             Message::Submit { submission, order, verdict } => {
                 let queued = std::time::Duration::ZERO;
                 let verdict = Some(verdict);
-                self.jobs.insert(submission.job, Waiter { order, queued, verdict });
+                let waiter = Waiter { order, queued, position: 0, verdict };
+                self.jobs.insert(submission.job, waiter);
                 self.broker.submit(submission, now);
             }
             Message::Retry { job, loss, verdict } => {
@@ -207,14 +210,15 @@ impl Driver {
         };
         if let Some(verdict) = waiter.verdict.take() {
             // A client that left meanwhile drops the stream, which tells the worker.
-            let _ = verdict.send(JobVerdict::Delivered { delivery, queued: waiter.queued });
+            let Waiter { queued, position, .. } = *waiter;
+            let _ = verdict.send(JobVerdict::Delivered { delivery, queued, position });
         }
     }
 
     fn carry_out(&mut self) {
         while let Some(decision) = self.broker.next_decision() {
             match decision {
-                Decision::Lease { lease, slot, job, deadline, waited, is_hedge } => {
+                Decision::Lease { lease, slot, job, deadline, waited, position, is_hedge } => {
                     if is_hedge {
                         self.metrics.trust.hedges.inc();
                     } else {
@@ -228,6 +232,7 @@ impl Driver {
                         continue;
                     };
                     waiter.queued += waited;
+                    waiter.position = position;
                     let (end, ended) = oneshot::channel();
                     let order = Arc::clone(&waiter.order);
                     let assignment = Assignment { lease, order, deadline, ended };

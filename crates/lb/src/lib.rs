@@ -24,6 +24,7 @@ pub mod respond;
 
 pub mod metrics;
 
+pub mod chores;
 pub mod cli;
 pub mod config;
 pub mod reload;

@@ -136,11 +136,13 @@ pub const JSON_BYTES_MAX: usize = INPUT_BYTES / 3 * 4 + 2 * CONFIG_BYTES_MAX;
 /// A job in the binary form.
 pub const BINARY_BYTES_MAX: usize = 4 + CONFIG_BYTES_MAX + INPUT_BYTES;
 
-/// All bodies of jobs that are being received or run, together.
-pub const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// All bodies in flight together (default): of requests, half of it at most, and of results. A
+/// small fleet's jobs and their results fit in it many times over.
+pub const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// All results that are being collected for the JSON form, together.
-pub const RESULTS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The least that it may be set to: one client alone, with all requests there may be beside it,
+/// can have the largest request and the largest result.
+pub const BODIES_BYTES_MIN: usize = 128 * 1024 * 1024;
 
 /// Time between two pieces of a request's body.
 pub const BODY_IDLE: Duration = Duration::from_secs(10);
@@ -168,6 +170,75 @@ pub const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Names told to a client that asked for an unknown image.
 pub const NEAR_NAMES_MAX: usize = 3;
 
+/// Kinds of jobs of which it is remembered how long they took lately. Those that run are never
+/// forgotten, and there are no more of them than leases.
+pub const PACES_MAX: usize = 4096;
+
+// ---- Admission (defaults of `[admission]`; `core/admission.rs`). ----
+
+/// Requests of an anonymous client in a second, and at once: a page with a few hundred pictures
+/// from the cache, and a script that reads results as fast as a person's line brings them.
+pub const REQUESTS_PER_S: u32 = 50;
+/// See [`REQUESTS_PER_S`].
+pub const REQUESTS_BURST: u32 = 400;
+
+/// Jobs that are really run for an anonymous client in a minute, and at once: a person who edits
+/// and runs, and a page of examples that are all run when it opens.
+pub const RUNS_PER_MINUTE: u32 = 60;
+/// See [`RUNS_PER_MINUTE`].
+pub const RUNS_BURST: u32 = 30;
+
+/// The time in which a budget of CPU time comes back whole.
+pub const CPU_WINDOW: Duration = Duration::from_secs(600);
+
+/// CPU time of an anonymous client in [`CPU_WINDOW`], in seconds: half a core for ever is more
+/// than anybody needs who reads what comes out.
+pub const CLIENT_CPU_S: u32 = 300;
+
+/// The same of all anonymous clients of a network: a school's lab behind one address range.
+pub const NETWORK_CPU_S: u32 = 1200;
+
+/// The same of an image: 16 cores, which is a small fleet whole.
+pub const IMAGE_CPU_S: u32 = 9600;
+
+/// What a job is taken to use until it is known; most use less.
+pub const CPU_RESERVE: Duration = Duration::from_secs(1);
+
+/// Jobs of an anonymous client that may wait: an eighth of the queue.
+pub const CLIENT_QUEUE_JOBS_MAX: usize = 32;
+
+/// Clients of whom it is remembered what they used, for each limit: about 64 bytes each.
+pub const CLIENTS_MAX: usize = 64 * 1024;
+
+/// How often clients who owe nothing are forgotten.
+pub const IDLE_CLIENTS_SWEPT: Duration = Duration::from_secs(60);
+
+/// Numbers of a limit that can be set: far above what means anything, far from overflow.
+pub const LIMIT_MAX: u32 = 1_000_000;
+
+/// Classes of callers; each request looks through them.
+pub const CLASSES_MAX: usize = 32;
+
+/// API keys in a file.
+pub const API_KEYS_MAX: usize = 64 * 1024;
+
+/// An API key as it is shown; ours have 67 bytes.
+pub const API_KEY_BYTES_MAX: usize = 256;
+
+/// Name of a key or a class.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Bans at a time.
+pub const BANS_MAX: usize = 4096;
+
+/// The longest ban; addresses change hands.
+pub const BAN_TIME_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// What is noted about a ban.
+pub const BAN_REASON_CHARS_MAX: usize = 200;
+
+/// The longest deadline that a client can give; it only ever shortens what is granted.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3600);
 // ---- The cache, and flights. ----
 
 /// Memory for entries of the cache (default), in MiB: some ten thousand results of the usual few
@@ -201,6 +272,41 @@ pub const FLIGHT_SEATS_MAX: usize = 4096;
 /// Client connections (default). A file descriptor and, when idle, about 20 KiB each.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
+/// Connections of one client (an IPv4 address, or an IPv6 network of 64 bits) (default). A crowd
+/// behind one address of a provider has some hundred; one client must not have all.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 1024;
+
+/// Connections that were asked to leave for others and have not gone, beyond those with a seat.
+pub const CONNECTIONS_LEAVING_MAX: usize = 512;
+
+/// How long one that was asked to leave may take: a GOAWAY and its answer.
+pub const LEAVING_TIME: Duration = Duration::from_secs(2);
+
+/// Connections that are being told that there is no room; more are closed without a word.
+pub const TURNED_AWAY_MAX: usize = 256;
+
+/// How long telling them may take.
+pub const TURNED_AWAY_TIME: Duration = Duration::from_secs(5);
+
+/// When a client that found no room may come again.
+pub const TURNED_AWAY_RETRY: Duration = Duration::from_secs(5);
+
+/// TLS handshakes at a time (default). Each costs about 20 KiB and half a millisecond; when there
+/// are more, the oldest is given up: a client that means it needs two round trips.
+pub const HANDSHAKES_MAX: usize = 1024;
+
+/// Time for a TLS handshake.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// Time for the header of the PROXY protocol: the proxy has it when it connects.
+pub const PROXY_HEADER_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of that header: addresses, and extensions that proxies add and nobody here reads.
+pub const PROXY_HEADER_BYTES_MAX: usize = 2048;
+
+/// Proxies between a client and us that a header may name.
+pub const HOPS_MAX: usize = 16;
+
 /// Worker connections; each may carry thousands of slots.
 pub const WORKER_CONNECTIONS_MAX: usize = 1024;
 
@@ -225,6 +331,25 @@ pub const WORKER_STREAMS_MAX: u32 = 16 * 1024;
 /// Streams reset by a client before they were accepted, and streams reset by us for its errors,
 /// until the connection is ended (rapid reset, CVE-2023-44487; MadeYouReset, CVE-2025-8671).
 pub const RESETS_MAX: usize = 64;
+
+/// Streams that a client resets at once and per second: a page that is left resets what it has
+/// open, twice over, and a CDN passes on what its clients do; a rapid reset is thousands a second.
+pub const RESETS_BURST: u32 = 2 * CLIENT_STREAMS_MAX;
+/// See [`RESETS_BURST`].
+pub const RESETS_PER_SECOND: u32 = 64;
+
+/// PING, SETTINGS, WINDOW_UPDATE and other frames that ask for nothing, at once and per second,
+/// beyond those that requests and moved bytes earn: what libraries send to measure a link is tens
+/// a second.
+pub const CONTROL_BURST: u32 = 1024;
+/// See [`CONTROL_BURST`].
+pub const CONTROL_PER_SECOND: u32 = 128;
+
+/// HPACK table for a client's headers: the protocol's default, and enough for what repeats.
+pub const HEADER_TABLE_BYTES: u32 = 4096;
+
+/// Payload of a frame: the protocol's least. Larger frames only cost larger buffers.
+pub const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
 /// The same on a worker's connection: a worker that gives up resets all its streams at once.
 pub const WORKER_RESETS_MAX: usize = WORKER_STREAMS_MAX as usize;
@@ -260,8 +385,19 @@ pub const IDLE: Duration = Duration::from_secs(75);
 /// A client that takes nothing of its answer for this long loses its connection.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 
-/// How often a connection is looked at for the two above.
+/// Bytes per second that a client must take of what it is owed, on average over [`WRITE_STALL`]
+/// (default): slower than any link that somebody waits at.
+pub const READ_RATE_MIN: u64 = 256;
+
+/// How often a connection is looked at for the three above.
 pub const VITALS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often connections are counted by their state.
+pub const ATTENDANCE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted; the kernel caps it at `net.core.somaxconn`. All clients of
+/// a process that was restarted may come at once.
+pub const BACKLOG: u32 = 4096;
 
 /// Pause of a listener after an error of `accept`, such as too many open files.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -351,6 +487,8 @@ pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);
-const _: () = assert!(JSON_BYTES_MAX <= BODIES_BYTES_MAX && BINARY_BYTES_MAX <= BODIES_BYTES_MAX);
-const _: () = assert!(RESULT_BYTES_MAX <= RESULTS_BYTES_MAX as u64);
+const _: () = assert!(BODIES_BYTES_MIN <= BODIES_BYTES_MAX);
+const _: () = assert!(4 * JSON_BYTES_MAX <= BODIES_BYTES_MIN);
+const _: () = assert!(4 * BINARY_BYTES_MAX <= BODIES_BYTES_MIN);
+const _: () = assert!(4 * RESULT_BYTES_MAX <= BODIES_BYTES_MIN as u64);
 const _: () = assert!(DRIVER_MESSAGES_MAX > JOBS_MAX + SLOTS_MAX + 2 * WORKER_CONNECTIONS_MAX);

@@ -9,6 +9,8 @@ use clap::Parser as _;
 use pe_lb::cli::Cli;
 use pe_lb::config::Config;
 use pe_lb::server::{Drained, Server};
+use pe_lb::shell::edge::activation::Activated;
+use pe_lb::shell::edge::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Some(chore) = cli.chore {
+        return answer(chore.run().map_err(Into::into));
+    }
     if let Some(file) = cli.check_config.clone() {
         return check_config(&file, cli);
     }
@@ -51,15 +56,20 @@ fn main() -> ExitCode {
 }
 
 /// `--check-config`: everything that a start reads is read, and nothing else happens.
-#[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
 fn check_config(file: &std::path::Path, cli: Cli) -> ExitCode {
-    match Config::load(Some(file), cli.overrides()) {
-        Ok(_) => {
-            println!("{}: good", file.display());
+    let checked = Config::load(Some(file), cli.overrides());
+    answer(checked.map(|_| format!("{}: good\n", file.display())).map_err(Into::into))
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
+fn answer(text: anyhow::Result<String>) -> ExitCode {
+    match text {
+        Ok(text) => {
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Err(bad) => {
-            complain(&bad.into());
+            complain(&bad);
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -79,15 +89,16 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
+    descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Asked for first: a signal from here on is a drain, never a sudden end.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let server = Server::bind(config).await?;
-        let (clients, workers) = server.addresses()?;
-        let admin = server.admin_address()?;
-        info!(%clients, %workers, %admin, "listening");
+        let activated = Activated::from_env().context("sockets that were passed")?;
+        let server = Server::bind_with(config, activated)?;
+        let [clients, workers, admin] = server.listening();
+        info!(clients, workers, admin, "listening");
         let stop = async {
             tokio::select! {
                 biased;

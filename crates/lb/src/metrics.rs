@@ -1,7 +1,10 @@
 //! What is counted. One struct, registered when it is made, passed by clone. Labels come only
 //! from closed enums, so the number of series is fixed.
 
+mod admission;
 pub mod cache;
+pub mod edge;
+mod memory;
 mod ops;
 pub mod trust;
 
@@ -17,6 +20,8 @@ use crate::core::broker::Census;
 use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
+pub use admission::AdmissionMetrics;
+pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
 
 /// All metrics.
@@ -48,17 +53,18 @@ pub struct Metrics {
     pub job_bytes: IntCounter,
     /// Bytes of results taken from workers.
     pub result_bytes: IntCounter,
-    connections: IntGauge,
+    /// Connections of clients.
+    pub edge: edge::Edge,
     worker_connections: IntGauge,
-    /// Connections closed for idling.
-    pub connections_idle_closed: IntCounter,
-    /// Connections closed because an answer was not read.
-    pub connections_stalled: IntCounter,
     queue_depth: IntGauge,
     leased: IntGauge,
     jobs_now: IntGauge,
     parked: IntGauge,
     workers: IntGauge,
+    /// Admission.
+    pub admission: AdmissionMetrics,
+    /// Memory for bodies.
+    pub memory: MemoryMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
     /// What operators want to know beside.
@@ -187,10 +193,8 @@ impl Metrics {
             results_retried: build.counter("results_retried", "Results lost, job leased again.")?,
             job_bytes: build.counter("job_bytes", "Bytes of request bodies of jobs.")?,
             result_bytes: build.counter("result_bytes", "Bytes of result archives.")?,
-            connections: build.gauge("connections", "Client connections.")?,
+            edge: edge::Edge::new(&build)?,
             worker_connections: build.gauge("worker_connections", "Worker connections.")?,
-            connections_idle_closed: build.counter("connections_idle_closed", "Closed idle.")?,
-            connections_stalled: build.counter("connections_stalled", "Closed for not reading.")?,
             queue_depth: build.gauge("queue_depth", "Jobs that wait for a lease.")?,
             leased: build.gauge("leases", "Jobs that are leased.")?,
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
@@ -198,6 +202,8 @@ impl Metrics {
             workers: build.gauge("workers", "Workers.")?,
             trust: trust::TrustMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
+            admission: AdmissionMetrics::new(&build)?,
+            memory: MemoryMetrics::new(&build)?,
             registry: build.0,
         };
         metrics.show_all();
@@ -244,11 +250,6 @@ impl Metrics {
     pub fn phase(&self, phase: Phase, micros: u64) {
         let time = Duration::from_micros(micros).as_secs_f64();
         self.phases.with_label_values(&[phase.as_str()]).observe(time);
-    }
-
-    /// A client's connection, until what this returns is dropped.
-    pub fn connection(&self) -> Counted {
-        Counted::new(&self.connections)
     }
 
     /// A worker's connection, until what this returns is dropped.

@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 11] = [
     "catalogue",
     "wall_ms_default",
     "wall_ms_max",
@@ -22,6 +22,10 @@ const LIVE: [&str; 7] = [
     "access_log",
     "worker_token_file",
     "workers.file",
+    "admission",
+    "memory",
+    "tls",
+    "workers_tls",
 ];
 
 /// See the module.
@@ -79,6 +83,9 @@ fn is_live(key: &str) -> bool {
 /// Lets new settings hold, each part its own.
 fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.live.replace(config)?;
+    app.admit.reload(config);
+    app.memory.resize(config.bodies_bytes_max);
+    app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     app.door.reload(config);
     Ok(())

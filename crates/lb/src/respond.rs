@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use pe_proto::api::{PROBLEM, Problem, ProblemKind};
 
-use crate::core::broker::Refusal;
+use crate::core::admission::memory::NoRoom;
+use crate::core::admission::{Denied, Limit};
+use crate::core::broker::{Place, Refusal};
 use crate::core::resolve::Unresolved;
 use crate::core::trust::roster::Misfit;
 use crate::driver::Busy;
@@ -25,13 +27,42 @@ pub struct Failure {
     detail: String,
     pointer: Option<String>,
     allow: Option<&'static str>,
+    wait: Option<Box<Wait>>,
     rest: Option<Incoming>,
 }
+
+/// What is known about when it may be tried again, beyond its kind.
+#[derive(Debug, Default)]
+struct Wait {
+    after: Option<Duration>,
+    place: Option<Place>,
+}
+
+/// Where a job stands or would stand in the queue, from 1; 0 if it did not wait.
+pub const QUEUE_POSITION: HeaderName = HeaderName::from_static("pe-queue-position");
+
+/// How long a job waited, or would wait as it is estimated, in milliseconds.
+pub const QUEUE_WAIT: HeaderName = HeaderName::from_static("pe-queue-wait-ms");
 
 impl Failure {
     /// A problem with a sentence about this case.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), pointer: None, allow: None, rest: None }
+        Self { kind, detail: detail.into(), pointer: None, allow: None, wait: None, rest: None }
+    }
+
+    /// The same will be granted after this time.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.wait.get_or_insert_default().after = Some(wait);
+        self
+    }
+
+    /// The job would stand here in the queue. When it may be tried again follows from it, if it
+    /// is known how fast slots come free.
+    #[must_use]
+    pub fn in_place(mut self, place: Place) -> Self {
+        self.wait = Some(Box::new(Wait { after: place.wait, place: Some(place) }));
+        self
     }
 
     /// Points at a field of the request.
@@ -71,9 +102,10 @@ impl Failure {
 
     /// The answer.
     pub fn respond(self, request_id: &str) -> Response<Outgoing> {
-        let Self { kind, detail, pointer, allow, rest } = self;
+        let Self { kind, detail, pointer, allow, wait, rest } = self;
+        let Wait { after, place } = wait.map(|wait| *wait).unwrap_or_default();
         let status = status(kind);
-        let retry_after = retry_after(kind);
+        let retry_after = after.or_else(|| retry_after(kind));
         let problem = Problem {
             type_uri: format!("urn:pe:problem:{}", kind.as_str()),
             title: title(kind).to_owned(),
@@ -94,13 +126,33 @@ impl Failure {
         // What is wrong now may be right in a moment.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        if let Some(Place { position, wait }) = place {
+            headers.insert(QUEUE_POSITION, HeaderValue::from(position));
+            if let Some(wait) = wait {
+                headers.insert(QUEUE_WAIT, HeaderValue::from(whole_millis(wait)));
+            }
+        }
+        if kind == ProblemKind::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(allow) = allow {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }
+}
+
+/// Never too early, and never at once.
+fn whole_seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    seconds.max(1)
+}
+
+/// As headers tell it.
+pub fn whole_millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn status(kind: ProblemKind) -> StatusCode {
@@ -115,7 +167,10 @@ fn status(kind: ProblemKind) -> StatusCode {
         }
         ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-        ProblemKind::QueueFull
+        ProblemKind::TooManyRequests | ProblemKind::BudgetSpent => StatusCode::TOO_MANY_REQUESTS,
+        ProblemKind::NoRoom
+        | ProblemKind::QueueFull
+        | ProblemKind::QueueTooLong
         | ProblemKind::QueueTimeout
         | ProblemKind::NoWorker
         | ProblemKind::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -136,7 +191,11 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::UnknownImage => "The catalogue has no such image",
         ProblemKind::UnknownResult => "No such result is known",
         ProblemKind::RequestTimeout => "The request came too slowly",
+        ProblemKind::TooManyRequests => "You ask too much at a time",
+        ProblemKind::BudgetSpent => "The CPU time is used up",
+        ProblemKind::NoRoom => "The memory for bodies is taken",
         ProblemKind::QueueFull => "Too many jobs are waiting",
+        ProblemKind::QueueTooLong => "The job would wait too long",
         ProblemKind::QueueTimeout => "No worker came free in time",
         ProblemKind::NoWorker => "No worker can run this image now",
         ProblemKind::WorkerLost => "The job's worker was lost",
@@ -158,9 +217,10 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         | ProblemKind::UnknownImage
         | ProblemKind::UnknownResult
         | ProblemKind::Internal => return None,
-        ProblemKind::RequestTimeout | ProblemKind::WorkerLost => 1,
-        ProblemKind::Draining => 2,
-        ProblemKind::QueueFull | ProblemKind::QueueTimeout => 5,
+        ProblemKind::RequestTimeout | ProblemKind::WorkerLost | ProblemKind::TooManyRequests => 1,
+        ProblemKind::Draining | ProblemKind::NoRoom => 2,
+        ProblemKind::QueueFull | ProblemKind::QueueTooLong | ProblemKind::QueueTimeout => 5,
+        ProblemKind::BudgetSpent => 60,
         ProblemKind::NoWorker => 10,
     };
     Some(Duration::from_secs(seconds))
@@ -170,8 +230,16 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let (kind, detail) = match refusal {
             Refusal::Draining => (ProblemKind::Draining, "try again; another process takes over"),
-            Refusal::QueueFull => (ProblemKind::QueueFull, "the queue is full; try again later"),
-            Refusal::QueueTimeout => {
+            Refusal::QueueFull(_) => (ProblemKind::QueueFull, "the queue is full; try again later"),
+            Refusal::ClientQueueFull(_) => (
+                ProblemKind::TooManyRequests,
+                "as many of your jobs wait as may; wait for some of them to end",
+            ),
+            Refusal::TooLong(_) => (
+                ProblemKind::QueueTooLong,
+                "by its place in the queue the job would not be run in time; try again later",
+            ),
+            Refusal::QueueTimeout(_) => {
                 (ProblemKind::QueueTimeout, "all slots that fit were taken until the deadline")
             }
             Refusal::NoWorker => {
@@ -184,7 +252,64 @@ impl From<Refusal> for Failure {
                 "each worker that took the job was lost; it may be tried again",
             ),
         };
-        Self::new(kind, detail)
+        let failure = Self::new(kind, detail);
+        match refusal {
+            Refusal::QueueFull(place)
+            | Refusal::ClientQueueFull(place)
+            | Refusal::TooLong(place)
+            | Refusal::QueueTimeout(place) => failure.in_place(place),
+            Refusal::Draining | Refusal::NoWorker | Refusal::WorkerLost | Refusal::NoSpare => {
+                failure
+            }
+        }
+    }
+}
+
+impl From<NoRoom> for Failure {
+    fn from(no_room: NoRoom) -> Self {
+        let kind = match no_room {
+            NoRoom::All(_) => ProblemKind::NoRoom,
+            NoRoom::Share(_) => ProblemKind::TooManyRequests,
+        };
+        Self::new(kind, no_room.to_string())
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        let (kind, detail, wait) = match denied {
+            Denied::UnknownKey => {
+                let detail = "no such key, or it was revoked; without one you are anonymous";
+                return Self::new(ProblemKind::Unauthorized, detail);
+            }
+            Denied::Banned(left) => {
+                (ProblemKind::Forbidden, "the operator has banned you for a while", left)
+            }
+            Denied::Spent(Limit::Requests, wait) => {
+                (ProblemKind::TooManyRequests, "too many requests of yours; wait a little", wait)
+            }
+            Denied::Spent(Limit::Runs, wait) => (
+                ProblemKind::TooManyRequests,
+                "too many jobs of yours; results that are known are still answered",
+                wait,
+            ),
+            Denied::Spent(Limit::ClientCpu, wait) => (
+                ProblemKind::BudgetSpent,
+                "your jobs used up your CPU time; results that are known are still answered",
+                wait,
+            ),
+            Denied::Spent(Limit::NetworkCpu, wait) => (
+                ProblemKind::BudgetSpent,
+                "jobs of your network used up its CPU time; with a key you have your own",
+                wait,
+            ),
+            Denied::Spent(Limit::ImageCpu, wait) => (
+                ProblemKind::BudgetSpent,
+                "jobs of this image used up its CPU time; with a key you have your own",
+                wait,
+            ),
+        };
+        Self::new(kind, detail).after(wait)
     }
 }
 
@@ -194,7 +319,7 @@ impl From<NotRun> for Failure {
         match not_run {
             NotRun::Refused(refusal) => refusal.into(),
             NotRun::Busy(busy) => busy.into(),
-            NotRun::NoRoom => full("too many large results at a time; try again later"),
+            NotRun::NoRoom(no_room) => no_room.into(),
             NotRun::Crowded => full("too many wait for the same job; its result will be known"),
             NotRun::Crashed => Self::new(ProblemKind::Internal, "the run failed"),
         }
@@ -231,7 +356,7 @@ impl From<NotTaken> for Failure {
                 Self::new(ProblemKind::TooLarge, detail)
             }
             NotTaken::TooSlow => Self::new(ProblemKind::RequestTimeout, detail),
-            NotTaken::NoRoom => Self::new(ProblemKind::QueueFull, detail),
+            NotTaken::NoRoom(no_room) => no_room.into(),
             NotTaken::CutOff | NotTaken::ConfigLength(_) | NotTaken::Archive(_) => {
                 Self::new(ProblemKind::BadRequest, detail)
             }

@@ -8,30 +8,36 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::config::listen::Listen;
 use crate::core::broker::Census;
 use crate::driver::Driver;
-use crate::limits::{ACCESS_FLUSH, ADMIN_CONNECTIONS_MAX, WORKER_CONNECTIONS_MAX};
+use crate::limits::{
+    ACCESS_FLUSH, ADMIN_CONNECTIONS_MAX, ATTENDANCE_INTERVAL, WORKER_CONNECTIONS_MAX,
+};
 use crate::metrics::Metrics;
 use crate::reload::{self, Reload};
 use crate::shell::access::AccessLog;
+use crate::shell::admit::Admit;
 use crate::shell::app::App;
+use crate::shell::edge::activation::{self, Activated};
+use crate::shell::edge::listener::Listener;
+use crate::shell::edge::{Edge, admin, client, gate, worker};
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::link::door::Door;
 use crate::shell::live::Live;
+use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
 use crate::shell::run::Flights;
-use crate::shell::serve;
 
 /// A load balancer whose listeners are bound.
 #[derive(Debug)]
@@ -40,25 +46,27 @@ pub struct Server {
     driver: Driver,
     canary: CanaryJob,
     questions: Questions,
-    clients: TcpListener,
-    workers: TcpListener,
-    admin: TcpListener,
+    clients: Vec<Listener>,
+    workers: Vec<Listener>,
+    operators: Vec<Listener>,
     signals: (Signal, Signal),
-    connections_max: usize,
     drain_max: Duration,
 }
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
 pub enum NotBuilt {
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    /// It cannot be listened there.
+    #[error("cannot listen on {listen}")]
     Listen {
-        /// Which.
-        address: SocketAddr,
+        /// Where.
+        listen: Listen,
         /// Why.
         source: std::io::Error,
     },
+    /// A certificate cannot be used.
+    #[error("TLS")]
+    Tls(#[from] rustls::Error),
     /// The system has no randomness.
     #[error("no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -93,21 +101,44 @@ impl Server {
     /// # Errors
     /// See [`NotBuilt`].
     pub async fn bind(config: Config) -> Result<Self, NotBuilt> {
-        let listen = async |address: SocketAddr| {
-            let listener = TcpListener::bind(address).await;
-            listener.map_err(|source| NotBuilt::Listen { address, source })
+        Self::bind_with(config, Activated::default())
+    }
+
+    /// The same, with sockets that are there already.
+    ///
+    /// # Errors
+    /// See [`NotBuilt`].
+    /// # Panics
+    /// Outside of a runtime, which the sockets belong to.
+    pub fn bind_with(config: Config, mut activated: Activated) -> Result<Self, NotBuilt> {
+        let mut open = |listens: &[Listen]| {
+            let mut opened = Vec::new();
+            for listen in listens {
+                let found = Listener::open(listen, &mut activated);
+                opened.extend(
+                    found.map_err(|source| NotBuilt::Listen { listen: listen.clone(), source })?,
+                );
+            }
+            Ok::<_, NotBuilt>(opened)
         };
-        let clients = listen(config.listen).await?;
-        let workers = listen(config.listen_workers).await?;
-        let admin = listen(config.listen_admin).await?;
+        let clients = open(&config.listen)?;
+        let workers = open(&config.listen_workers)?;
+        let operators = open(&config.listen_admin)?;
+        for name in activated.left() {
+            warn!(name, "a socket was passed that no listener is set for");
+        }
+        let edge = Edge::new(&config)?;
         let metrics = Metrics::new()?;
         let (driver, handle) = Driver::new(config.terms, config.poll, metrics.clone());
         let (readiness, questions) = Readiness::new();
         let door = Door::new(&config);
         let access =
             AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
+        let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
+        let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
             door,
+            admit: Arc::new(admit),
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,
@@ -117,41 +148,44 @@ impl Server {
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
             readiness,
-            bodies: App::bodies(),
-            results: App::results(),
+            memory,
             stop: CancellationToken::new(),
             drain: CancellationToken::new(),
             patience: config.patience,
+            edge,
         });
-        let Config { canary, connections_max, drain_max, .. } = config;
-        Ok(Self {
-            app,
-            driver,
-            canary,
-            questions,
-            clients,
-            workers,
-            admin,
-            signals: reload::signals().map_err(NotBuilt::Signals)?,
-            connections_max,
-            drain_max,
+        let Config { canary, drain_max, .. } = config;
+        let signals = reload::signals().map_err(NotBuilt::Signals)?;
+        Ok(Self { app, driver, canary, questions, clients, workers, operators, signals, drain_max })
+    }
+
+    /// The first addresses where clients and workers are listened for.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        let first = |listeners: &[Listener]| {
+            let address = listeners.iter().find_map(Listener::address);
+            address.ok_or(std::io::ErrorKind::AddrNotAvailable)
+        };
+        Ok((first(&self.clients)?, first(&self.workers)?))
+    }
+
+    /// The first address where operators are listened for.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.operators.iter().find_map(Listener::address)
+    }
+
+    /// All listeners, in words.
+    pub fn listening(&self) -> [String; 3] {
+        [&self.clients, &self.workers, &self.operators].map(|listeners| {
+            listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         })
     }
 
-    /// Where clients and workers are listened for.
-    ///
-    /// # Errors
-    /// The system does not say.
-    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.clients.local_addr()?, self.workers.local_addr()?))
-    }
-
-    /// Where operators are listened for.
-    ///
-    /// # Errors
-    /// The system does not say.
-    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
-        self.admin.local_addr()
+    /// What takes new settings over.
+    pub fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
     }
 
     /// How many of everything there are.
@@ -161,52 +195,50 @@ impl Server {
 
     /// Serves until `stop`, then drains.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        let Self { app, driver, clients, workers, admin, .. } = self;
+        let Self { app, driver, clients, workers, operators, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         tasks.spawn(health::watch(Arc::clone(&app), self.canary, self.questions));
+        tasks.spawn(attend(Arc::clone(&app)));
 
         tasks.spawn(reload::watch(Arc::clone(&app), self.signals));
 
-        let client_tasks = TaskTracker::new();
-        let worker_tasks = TaskTracker::new();
+        let client_tasks = Arc::new(TaskTracker::new());
+        let worker_tasks = Arc::new(TaskTracker::new());
+        let admin_tasks = Arc::new(TaskTracker::new());
         let workers_end = CancellationToken::new();
-        tasks.spawn(serve::accept(
-            clients,
-            Arc::new(Semaphore::new(self.connections_max)),
-            app.drain.clone(),
-            client_tasks.clone(),
-            {
-                let (app, tasks) = (Arc::clone(&app), client_tasks.clone());
-                move |stream, peer| serve::client(Arc::clone(&app), stream, peer, tasks.clone())
-            },
-        ));
-        tasks.spawn(serve::accept(
-            workers,
-            Arc::new(Semaphore::new(WORKER_CONNECTIONS_MAX)),
-            workers_end.clone(),
-            worker_tasks.clone(),
-            {
-                let (app, tasks) = (Arc::clone(&app), worker_tasks.clone());
-                let stop = workers_end.clone();
-                move |stream, _| {
-                    serve::worker(Arc::clone(&app), stream, stop.clone(), tasks.clone())
-                }
-            },
-        ));
-
-        // Operators are answered to the end: the drain is what they may want to watch.
-        let admin_tasks = TaskTracker::new();
-        tasks.spawn(serve::accept(
-            admin,
-            Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
-            CancellationToken::new(),
-            admin_tasks.clone(),
-            {
-                let (app, tasks) = (Arc::clone(&app), admin_tasks.clone());
-                move |stream, _| serve::admin(Arc::clone(&app), stream, tasks.clone())
-            },
-        ));
+        let end = CancellationToken::new();
+        let places = Arc::new(Semaphore::new(app.edge.places.connections_max()));
+        for listener in clients {
+            let (app, tracker) = (Arc::clone(&app), Arc::clone(&client_tasks));
+            let (stop, tracked) = (app.drain.clone(), Arc::clone(&client_tasks));
+            let serve = move |stream, peer, how| {
+                client::serve(Arc::clone(&app), stream, peer, how, Arc::clone(&tracker))
+            };
+            tasks.spawn(gate::accept(listener, Arc::clone(&places), stop, tracked, serve));
+        }
+        let places = Arc::new(Semaphore::new(WORKER_CONNECTIONS_MAX));
+        for listener in workers {
+            let (app, tracker) = (Arc::clone(&app), Arc::clone(&worker_tasks));
+            let (stop, tracked) = (workers_end.clone(), Arc::clone(&worker_tasks));
+            let end = workers_end.clone();
+            let serve = move |stream, peer, how| {
+                let (end, tracker) = (end.clone(), Arc::clone(&tracker));
+                worker::serve(Arc::clone(&app), stream, peer, how, end, tracker)
+            };
+            tasks.spawn(gate::accept(listener, Arc::clone(&places), stop, tracked, serve));
+        }
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+        for listener in operators {
+            let (app, tracker) = (Arc::clone(&app), Arc::clone(&admin_tasks));
+            let (stop, tracked) = (end.clone(), Arc::clone(&admin_tasks));
+            let end = end.clone();
+            let serve = move |stream, _, _| {
+                admin::serve(Arc::clone(&app), stream, end.clone(), Arc::clone(&tracker))
+            };
+            tasks.spawn(gate::accept(listener, Arc::clone(&places), stop, tracked, serve));
+        }
+        activation::say_ready();
 
         tokio::select! {
             biased;
@@ -222,6 +254,7 @@ impl Server {
             }
         }
         info!(jobs = app.driver.census().borrow().jobs, "draining");
+        activation::say_stopping();
         let drain = drain(&app, &client_tasks, &worker_tasks, &workers_end);
         let drained = match timeout(self.drain_max, drain).await {
             Ok(()) => Drained::Wholly,
@@ -230,9 +263,22 @@ impl Server {
                 Drained::AtDeadline
             }
         };
+        // Operators are answered to the end: the drain is what they may want to watch.
+        end.cancel();
+        admin_tasks.close();
         tasks.shutdown().await;
         app.access.flush(ACCESS_FLUSH).await;
         drained
+    }
+}
+
+/// Counts connections by their state, for as long as the process serves.
+async fn attend(app: Arc<App>) {
+    let mut looks = interval(ATTENDANCE_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        app.metrics.edge.attended(app.edge.places.attendance());
     }
 }
 

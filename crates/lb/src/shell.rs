@@ -1,8 +1,9 @@
-//! Sockets: what speaks HTTP with clients and workers. Reading order: [`serve`], [`router`],
+//! Sockets: what speaks HTTP with clients and workers. Reading order: [`edge`], [`router`],
 //! [`run`], [`link`].
 
+pub mod admit;
 pub mod app;
-pub mod serve;
+pub mod edge;
 
 pub mod router;
 
@@ -20,6 +21,7 @@ pub mod live;
 pub mod pages;
 
 pub mod discard;
+pub mod memory;
 pub mod outgoing;
 pub mod request_id;
 pub mod vitals;

@@ -97,8 +97,17 @@ pub struct Flags {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where the load balancer listens for workers.
-    #[arg(long, value_name = "http://HOST:PORT")]
+    #[arg(long, value_name = "http[s]://HOST:PORT")]
     pub lb: Option<String>,
+    /// With https: PEM file of the authorities that may vouch for it [default: the system's].
+    #[arg(long, value_name = "FILE")]
+    pub lb_ca: Option<PathBuf>,
+    /// With https: PEM file of the certificate that is shown to it.
+    #[arg(long, value_name = "FILE")]
+    pub lb_certificate: Option<PathBuf>,
+    /// PEM file of that certificate's key.
+    #[arg(long, value_name = "FILE")]
+    pub lb_key: Option<PathBuf>,
     /// Directory with catalogue.json and packs/.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
@@ -188,6 +197,9 @@ impl Flags {
     pub fn settings(&self) -> RawConfig {
         RawConfig {
             lb: self.lb.clone(),
+            lb_ca: self.lb_ca.clone(),
+            lb_certificate: self.lb_certificate.clone(),
+            lb_key: self.lb_key.clone(),
             images: self.images.clone(),
             vm_assets: self.vm_assets.clone(),
             name: self.name.clone(),

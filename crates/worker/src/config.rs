@@ -16,7 +16,7 @@ use crate::jail::UidRange;
 use crate::limits::{
     COLDPLUG_MAX, CONFIG_FILE_BYTES_MAX, DRAIN, MEMORY_MIB_MAX, MEMORY_MIB_MIN, SLOTS_MAX,
 };
-use crate::link::LbAddress;
+use crate::link::{LbAddress, LinkTls};
 use pe_proto::limits::LABEL_BYTES_MAX;
 
 /// Which accelerator to use.
@@ -102,6 +102,12 @@ impl Risk {
 pub struct RawConfig {
     /// Where the LB listens for workers, `http://host:port`.
     pub lb: Option<String>,
+    /// Authorities that may vouch for the load balancer, as PEM.
+    pub lb_ca: Option<PathBuf>,
+    /// Certificate that is shown to it, as PEM.
+    pub lb_certificate: Option<PathBuf>,
+    /// Key of that certificate.
+    pub lb_key: Option<PathBuf>,
     /// Directory of the catalogue and the packs.
     pub images: Option<PathBuf>,
     /// Directory of kernel and initramfs.
@@ -201,6 +207,7 @@ fn in_file(file: Option<&Path>) -> String {
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) lb: Option<LbAddress>,
+    pub(crate) lb_tls: LinkTls,
     pub(crate) images: PathBuf,
     pub(crate) vm_assets: PathBuf,
     pub(crate) name: Option<String>,
@@ -279,6 +286,9 @@ impl RawConfig {
     fn over(self, below: Self) -> Self {
         Self {
             lb: self.lb.or(below.lb),
+            lb_ca: self.lb_ca.or(below.lb_ca),
+            lb_certificate: self.lb_certificate.or(below.lb_certificate),
+            lb_key: self.lb_key.or(below.lb_key),
             images: self.images.or(below.images),
             vm_assets: self.vm_assets.or(below.vm_assets),
             name: self.name.or(below.name),
@@ -313,6 +323,14 @@ impl RawConfig {
 
     fn check(self, cores: u32) -> Result<Config, Bad> {
         let lb = self.lb.map(|text| text.parse::<LbAddress>()).transpose();
+        let shown = match (self.lb_certificate, self.lb_key) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(("lb_key", "expected the certificate's key".to_owned())),
+            (None, Some(_)) => {
+                return Err(("lb_certificate", "expected the key's certificate".to_owned()));
+            }
+        };
         let missing = |key, what: &str| (key, format!("expected {what}; it is not set"));
         let default_slots = slots_of(cores, self.spare_cores.unwrap_or(SPARE_CORES));
         let bounded = |key, value: u64, least: u64, most: u64| {
@@ -354,6 +372,7 @@ impl RawConfig {
         }
         Ok(Config {
             lb: lb.map_err(|bad| ("lb", bad.to_string()))?,
+            lb_tls: LinkTls { ca: self.lb_ca, shown },
             images: self.images.ok_or_else(|| missing("images", "a directory"))?,
             vm_assets: self.vm_assets.ok_or_else(|| missing("vm_assets", "a directory"))?,
             name: self.name,

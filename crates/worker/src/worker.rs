@@ -87,6 +87,10 @@ pub enum WorkerError {
 pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Result<(), WorkerError> {
     let token = config.token_file.as_deref().map(Token::read).transpose();
     let token = token.map_err(|source| WorkerError::Host { what: "token_file", source })?;
+    let tls = config.lb_tls.clone();
+    if lb.is_tls {
+        tls.check().map_err(|source| WorkerError::Host { what: "TLS to the lb", source })?;
+    }
     let metrics = Metrics::new()?;
     // Both before anything is made of them.
     let budget_mib = config.memory_budget_mib.unwrap_or_else(memory::available_mib);
@@ -134,7 +138,7 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     let jobs = Arc::new(JobTerms { images, arch, clock });
     let rooms = Rooms::new(plan, metrics.clone());
     let canary = Canary::new(Arc::clone(&jobs));
-    let terms = LinkTerms { lb, token, hello, jobs, rooms };
+    let terms = LinkTerms { lb, tls, token, hello, jobs, rooms };
     let pool_terms = PoolTerms::of(config.slots, config.standby);
     let (pool, handle) = driver::pool(pool_terms, backend, metrics.clone());
     let pool = pool.trying(Arc::new(canary)).watching(inputs);

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pe_lb::core::broker::{Broker, Decision, Loss, Refusal, Terms};
+use pe_lb::core::broker::{Broker, Decision, Loss, Place, Refusal, Terms};
 use pe_lb::core::ids::{JobId, SlotId, WorkerId};
 use pe_lb::core::moment::Moment;
 use pe_proto::link::LeaseId;
@@ -345,7 +345,7 @@ impl Books {
                 self.lease_ended(slot)
             }
             Decision::Refuse { job, refusal } => self.refused(job, refusal),
-            Decision::Lost { .. } => {}
+            Decision::Lost { .. } => Ok(()),
             Decision::Overdue { job } => {
                 self.figures.overdue += 1;
                 let case = self.cases.remove(&job);
@@ -446,8 +446,13 @@ impl Books {
         let is_at_entry = case.losses + case.reports == 0;
         let is_fair = match refusal {
             Refusal::Draining => self.is_draining && is_at_entry,
-            Refusal::QueueFull => is_at_entry && self.fresh() >= self.terms.queue_jobs_max,
-            Refusal::QueueTimeout => timed_out && is_at_entry && is_offered,
+            Refusal::QueueFull(_) => is_at_entry && self.fresh() >= self.terms.queue_jobs_max,
+            // No client of the simulation has a bound of its own.
+            Refusal::ClientQueueFull(_) => false,
+            Refusal::TooLong(Place { wait, .. }) => {
+                is_at_entry && wait.is_some_and(|wait| wait > self.terms.queue_wait)
+            }
+            Refusal::QueueTimeout(_) => timed_out && is_at_entry && is_offered,
             // Nobody is waited for in vain, and everybody who was here lately is.
             Refusal::NoWorker if is_offered || !is_at_entry => false,
             Refusal::NoWorker => timed_out || !self.is_expected(case.image),

@@ -468,8 +468,8 @@ impl Lb {
                 self.waiters.insert(job, true);
                 books.submits(job, client, image, wall);
                 let fit = Fit { arch: Arch::X86_64, image: digest(image) };
-                let client = ClientKey([client; 16]);
-                broker.submit(Submission { job, client, fit, wall, spare: None }, now);
+                let claim = ClientKey([client; 16]).into();
+                broker.submit(Submission { job, claim, fit, wall, spare: None }, now);
             }
             Message::JobGone(job) => {
                 self.waiters.remove(&job);

@@ -36,6 +36,8 @@ pub enum Event {
     LbEnds(u32),
     /// A load balancer is started.
     LbStarts,
+    /// All workers that waited for a load balancer should be back.
+    WorkersBack(u32),
     /// A worker's process is started.
     WorkerStarts(u8),
     /// A slot's VM is ready, or its job is over; the last number is the slot's, as of when.
@@ -82,8 +84,10 @@ impl From<Refusal> for Reason {
     fn from(refusal: Refusal) -> Self {
         Self(match refusal {
             Refusal::Draining => "draining",
-            Refusal::QueueFull => "queue full",
-            Refusal::QueueTimeout => "queue timeout",
+            Refusal::QueueFull(_) => "queue full",
+            Refusal::ClientQueueFull(_) => "client's queue full",
+            Refusal::TooLong(_) => "queue too long",
+            Refusal::QueueTimeout(_) => "queue timeout",
             Refusal::NoWorker => "no worker",
             Refusal::WorkerLost => "worker lost",
         })

@@ -5,7 +5,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-use crate::words::printable;
+use crate::words::{Wait, printable};
 
 /// Longest piece of somebody's text that is repeated in a message, in characters.
 const SAID_CHARS_MAX: usize = 200;
@@ -17,8 +17,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// Media type, without parameters, in lower case.
     pub content_type: String,
-    /// `Retry-After`, as it is.
-    pub retry_after: Option<String>,
+    /// What its headers say about waiting.
+    pub wait: Wait,
     /// The body, or as much of it as was allowed.
     pub body: Vec<u8>,
 }
@@ -33,7 +33,11 @@ impl Reply {
         let mut reply = Self {
             status: response.status(),
             content_type: content_type(headers),
-            retry_after: headers.get(RETRY_AFTER).and_then(text),
+            wait: Wait {
+                retry_after: headers.get(RETRY_AFTER).and_then(text),
+                position: headers.get("pe-queue-position").and_then(text),
+                estimate_ms: headers.get("pe-queue-wait-ms").and_then(text),
+            },
             body: Vec::new(),
         };
         let mut body = response.into_body();

@@ -15,7 +15,8 @@ use crate::words::printable;
 use super::{Failure, print};
 
 pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
-    let client = Client::new(args.server.server, Patience::for_wall(Duration::ZERO));
+    let client = Client::new(args.server.server, Patience::for_wall(Duration::ZERO))
+        .trusting(args.server.ca);
     let reply = client.get(IMAGES_PATH, CATALOGUE_BYTES_MAX).await?;
     if reply.status != StatusCode::OK || reply.content_type != "application/json" {
         return Err(client.refusal(&reply).into());

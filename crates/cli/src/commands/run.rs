@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::arguments::RunArgs;
 use crate::client::{Client, ClientError, Patience};
 use crate::inputs::{self, BadInput};
+use crate::key;
 use crate::out_dir::OutDir;
 use crate::progress::LiveLine;
 use crate::request;
@@ -26,7 +27,10 @@ struct Prepared {
 
 pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
     let wall = args.wall.unwrap_or(Duration::from_millis(WALL_MS_DEFAULT));
-    let client = Client::new(args.server.server.clone(), Patience::for_wall(wall));
+    let key = args.key_file.as_deref().map(key::read).transpose()?;
+    let client = Client::new(args.server.server.clone(), Patience::for_wall(wall))
+        .trusting(args.server.ca.clone())
+        .with_key(key);
     let quiet = args.quiet;
     let (json, timings) = (args.json, args.timings);
     let prepared = blocking(move || prepare(&args)).await??;

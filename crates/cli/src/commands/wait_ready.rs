@@ -20,8 +20,8 @@ use super::{Failure, say};
 const READY_PATH: &str = "/readyz";
 
 pub(super) async fn wait_ready(args: WaitReadyArgs) -> Result<u8, Failure> {
-    let server = args.server.server;
-    let client = Client::new(server.clone(), Patience::for_wall(Duration::ZERO));
+    let (server, ca) = (args.server.server, args.server.ca);
+    let client = Client::new(server.clone(), Patience::for_wall(Duration::ZERO)).trusting(ca);
     let mut line = LiveLine::on_stderr(args.quiet);
     let start = Instant::now();
     let deadline = start + args.timeout;

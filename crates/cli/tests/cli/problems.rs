@@ -114,13 +114,25 @@ fn no_server_at_all_says_how_to_get_one() {
 }
 
 #[test]
-fn https_is_refused_for_now() {
+fn a_server_that_does_not_speak_tls_is_not_asked_in_clear_text() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let server = format!("https://{}", listener.local_addr().expect("an address"));
+    let heard = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut stream, _) = listener.accept().expect("pe");
+        let mut first = [0; 5];
+        stream.read_exact(&mut first).expect("a hello");
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        first
+    });
     let mut pe = bare_pe();
-    pe.args(["images", "--server", "https://example.org"]);
+    pe.args(["images", "--server", &server]);
     let done = output(&mut pe);
     let (status, _, stderr) = texts(&done);
-    assert_eq!(status, Some(2));
-    assert!(stderr.contains("does not speak https yet"), "{stderr}");
+    assert_eq!(status, Some(125), "{stderr}");
+    assert!(stderr.contains(&server), "{stderr}");
+    // The first byte of a TLS record that shakes hands.
+    assert_eq!(heard.join().expect("a server").first(), Some(&0x16));
 }
 
 #[test]

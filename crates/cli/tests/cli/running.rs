@@ -284,3 +284,20 @@ fn a_job_can_be_repeated_into_the_same_directory() {
     assert_eq!(run(b"2", &["--force"]), (Some(0), String::new()));
     assert_eq!(std::fs::read(dir.path().join("a")).expect("there"), b"2");
 }
+
+#[test]
+fn a_key_is_shown_to_the_server_and_never_to_anybody_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("key");
+    std::fs::write(&path, "pe_secret\n").expect("a file");
+    let server = Scripted::new();
+    let mut pe = pe("run", &server);
+    pe.args(["--image", "x", "--timings", "--key-file"]).arg(&path);
+    let asked = server.answer(vec![result(exited(0), &[])]);
+    let done = output(&mut pe);
+    let (status, stdout, stderr) = texts(&done);
+    assert_eq!(status, Some(0), "{stderr}");
+    assert!(!stdout.contains("pe_secret") && !stderr.contains("pe_secret"), "{stderr}");
+    let asked = asked.join().expect("no panic");
+    assert_eq!(asked[0].header("authorization"), Some("Bearer pe_secret"));
+}

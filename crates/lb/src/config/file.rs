@@ -1,28 +1,40 @@
 //! The TOML file as it is written.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::access_log::AccessLogSection;
 use super::admin::AdminSection;
+use super::admission::Admission;
 use super::cache;
+use super::connections::RawConnections;
+use super::http2::RawHttp2;
+use super::listen::RawListens;
+use super::memory::Memory;
+use super::proxies::RawProxies;
+use super::tls::{RawTls, RawWorkersTls};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
-    pub(super) listen: Option<SocketAddr>,
-    pub(super) listen_workers: Option<SocketAddr>,
-    pub(super) listen_admin: Option<SocketAddr>,
+    pub(super) listen: Option<RawListens>,
+    pub(super) listen_workers: Option<RawListens>,
+    pub(super) listen_admin: Option<RawListens>,
     pub(super) catalogue: Option<PathBuf>,
     pub(super) worker_token_file: Option<PathBuf>,
     pub(super) wall_ms_default: Option<u64>,
     pub(super) wall_ms_max: Option<u64>,
-    pub(super) connections_max: Option<usize>,
+    pub(super) connections: RawConnections,
+    pub(super) http2: RawHttp2,
+    pub(super) proxies: RawProxies,
+    pub(super) tls: RawTls,
+    pub(super) workers_tls: RawWorkersTls,
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
+    pub(super) admission: Admission,
+    pub(super) memory: Memory,
     pub(super) workers: super::workers::Workers,
     pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
@@ -42,6 +54,7 @@ pub(super) struct Times {
     pub(super) poll_ms: Option<u64>,
     pub(super) lease_grace_ms: Option<u64>,
     pub(super) worker_grace_ms: Option<u64>,
+    pub(super) head_ms: Option<u64>,
     pub(super) body_idle_ms: Option<u64>,
     pub(super) idle_ms: Option<u64>,
     pub(super) stall_ms: Option<u64>,

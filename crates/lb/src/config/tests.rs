@@ -30,8 +30,9 @@ impl Files {
 #[test]
 fn everything_has_a_default_but_the_catalogue() {
     let config = Files::new().load("").unwrap();
-    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.listen_workers.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.listen, [Listen::local(8080)]);
+    assert_eq!(config.listen_workers, [Listen::local(8081)]);
+    assert_eq!(config.listen_admin, [Listen::local(8082)]);
     assert_eq!(config.grants.wall_ms_default, 10_000);
     assert_eq!(config.terms.queue_jobs_max, 256);
     let bad = Config::load(None, Overrides::default()).unwrap_err();
@@ -43,12 +44,12 @@ fn flags_go_before_the_file() {
     let files = Files::new();
     let file = files.write("lb.toml", "listen = \"127.0.0.1:1\"\nwall_ms_max = 1000\n");
     let flags = Overrides {
-        listen: Some("127.0.0.1:2".parse().unwrap()),
+        listen: vec!["127.0.0.1:2".parse().unwrap()],
         catalogue: Some(files.dir.path().join("catalogue.json")),
         ..Overrides::default()
     };
     let config = Config::load(Some(&file), flags).unwrap();
-    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.listen, [Listen::local(2)]);
     assert_eq!((config.grants.wall_ms_max, config.grants.wall_ms_default), (1000, 1000));
 }
 
@@ -91,4 +92,56 @@ fn a_bad_catalogue_or_token_is_refused() {
     assert!(token(&short).unwrap_err().to_string().contains("at least 16"));
     let long = files.write("token", "0123456789abcdef\n");
     assert_eq!(token(&long).unwrap(), Digest::of(b"0123456789abcdef"));
+}
+
+#[test]
+fn classes_have_their_defaults_and_nothing_in_them_is_zero() {
+    let files = Files::new();
+    let class = |config: &Config, name: &str| {
+        let found = config.admission.classes.iter().find(|class| class.name == name);
+        crate::core::admission::class::Class::clone(found.expect("a class"))
+    };
+    let plain = files.load("").unwrap();
+    let (anonymous, local) = (class(&plain, "anonymous"), class(&plain, "local"));
+    assert!(anonymous.requests.is_some() && anonymous.runs.is_some() && anonymous.cpu.is_some());
+    assert!(local.requests.is_none() && local.runs.is_none() && local.cpu.is_none());
+    assert_eq!((anonymous.queued_max, local.queued_max), (32, usize::MAX));
+    let set = "[admission.classes.anonymous]\nqueue_jobs_max = 5\n\
+               [admission.classes.gold]\npriority = 4\nruns_per_minute = 600\n";
+    let set = files.load(set).unwrap();
+    assert_eq!(class(&set, "anonymous").queued_max, 5);
+    assert_eq!(class(&set, "anonymous").cpu, anonymous.cpu);
+    let gold = class(&set, "gold");
+    assert!(gold.priority.get() == 4 && gold.runs.is_some() && gold.cpu.is_none());
+    let check = |toml: &str, key: &str| {
+        let said = files.load(toml).unwrap_err();
+        assert!(said.contains("lb.toml") && said.contains(key), "{toml}: {said}");
+    };
+    check("[admission]\ncpu_window_s = 0", "cpu_window_s: expected 1 to 1000000, got 0");
+    check("[admission]\nimage_cpu_s = 2000000", "image_cpu_s: expected 1 to 1000000");
+    check("[admission]\nclient_max = 1", "client_max");
+    let of_gold = |line: &str| format!("[admission.classes.gold]\n{line}");
+    check(&of_gold("cpu_s = 0"), "classes.gold.cpu_s: expected 1 to 1000000, got 0");
+    check(&of_gold("cpu_s = -1"), "cpu_s");
+    check(&of_gold("priority = 0"), "classes.gold.priority: expected 1 to 255, got 0");
+    check(&of_gold("wall_ms_max = 0"), "classes.gold.wall_ms_max: expected 1 to 600000, got 0");
+    check(&of_gold("runs_burst = 3"), "classes.gold.runs_burst: expected runs_per_minute");
+    check(&of_gold("cpu_ms = 3"), "cpu_ms");
+    check("[admission.classes.\"a b\"]\n", "classes.a b: expected a name");
+    check("[memory]\nbodies_bytes_max = 1000", "memory.bodies_bytes_max: expected at least");
+}
+
+#[test]
+fn a_file_of_keys_is_read_and_what_is_wrong_with_it_is_told_with_its_line() {
+    let files = Files::new();
+    let load = |keys: &str| {
+        let path = files.write("keys", keys);
+        files.load(&format!("[admission]\nkeys_file = {path:?}\n[admission.classes.gold]\n"))
+    };
+    let digest = Digest::of(b"secret");
+    assert_eq!(load(&format!("ci gold {digest}\n")).unwrap().admission.keys.len(), 1);
+    let said = load(&format!("\nci lead {digest}\n")).unwrap_err();
+    assert!(said.contains("keys: line 2: there is no class `lead`"), "{said}");
+    let said = files.load("[admission]\nkeys_file = \"/nowhere/keys\"").unwrap_err();
+    assert!(said.contains("/nowhere/keys: cannot be read"), "{said}");
 }

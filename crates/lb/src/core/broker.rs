@@ -31,11 +31,13 @@
 //! - the slot leased is the most recently parked one that fits (the oldest poll is likeliest
 //!   dead), of another worker than the one that lost the job, if there is another at all;
 //! - no job waits while a slot that may take it is parked;
-//! - a job is queued at its submission only if fewer than `queue_jobs_max` wait. A job that was
-//!   leased already is never refused for a full queue: it was admitted, and there are no more of
-//!   these than there are leases;
-//! - clients take turns; a client's jobs go in order of arrival among those that a slot fits;
-//!   jobs that lost their worker go first.
+//! - a job is queued at its submission only if fewer than `queue_jobs_max` wait, and fewer of its
+//!   client than that may have. A job that was leased already is never refused for a full queue:
+//!   it was admitted, and there are no more of these than there are leases;
+//! - clients take turns, of as many jobs as their priority says; a client's jobs go in order of
+//!   arrival among those that a slot fits; jobs that lost their worker go first, and out of turn;
+//! - a job that would wait longer than it may, by its place in that order and by how fast slots
+//!   came free lately, is refused at its submission. Who waits knows its place.
 //!
 //! A job that no known worker can run is refused at once, not at its deadline: known are the
 //! workers here now, and those that were here within `worker_grace` (a worker that reconnects,
@@ -45,6 +47,7 @@
 //! (sets of images) that hold the image, which is one for a fleet of equal workers.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use pe_proto::link::LeaseId;
@@ -52,6 +55,7 @@ use pe_proto::link::LeaseId;
 use super::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use super::moment::Moment;
 use fleet::{Fleet, Hold};
+use pace::Pace;
 use queue::{Lane, Queue};
 use rtt::Budget;
 use timers::{Timer, Timers};
@@ -59,12 +63,14 @@ use timers::{Timer, Timers};
 pub use fleet::{Offer, ParkRefused};
 pub use survey::{HeldLease, WaitingJob, WorkerCensus};
 pub use terms::{
-    Arrival, Begun, Census, Decision, HedgeTerms, Loss, NotHeld, Refusal, Spare, Submission, Terms,
-    Who,
+    Arrival, Begun, Census, Claim, Decision, HedgeTerms, Loss, NotHeld, Place, Refusal, Spare,
+    Submission, Terms, Who,
 };
 
 mod fleet;
 mod hedge;
+mod pace;
+mod places;
 mod queue;
 mod rtt;
 mod steps;
@@ -83,6 +89,7 @@ pub struct Broker {
     terms: Terms,
     fleet: Fleet,
     queue: Queue,
+    pace: Pace,
     jobs: HashMap<JobId, Job>,
     leases: HashMap<LeaseId, Lease>,
     leased_slots: HashMap<SlotId, LeaseId>,
@@ -98,6 +105,11 @@ pub struct Broker {
 #[derive(Debug)]
 struct Job {
     client: ClientKey,
+    priority: NonZeroU8,
+    /// When its answer is of no more use.
+    deadline: Option<Moment>,
+    /// In the queue, when it was submitted.
+    position: usize,
     fit: Fit,
     wall: Duration,
     submitted: Moment,
@@ -123,10 +135,21 @@ struct Lease {
     worker: WorkerId,
     /// Where the job waited.
     lane: Lane,
-    since: Moment,
+    began: Moment,
     until: Moment,
     is_hedge: bool,
     sign: Sign,
+}
+
+/// How a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// By its result.
+    Answered,
+    /// By our clock.
+    Overdue,
+    /// Before either: it was cancelled or lost.
+    Cut,
 }
 
 /// Of a worker's life, after it was sent a lease.
@@ -147,6 +170,7 @@ impl Broker {
             terms,
             fleet: Fleet::new(terms.worker_grace),
             queue: Queue::default(),
+            pace: Pace::default(),
             jobs: HashMap::new(),
             leases: HashMap::new(),
             leased_slots: HashMap::new(),
@@ -272,7 +296,7 @@ impl Broker {
     /// A slot was gone before the job that it was leased to could be sent: the job waits on as
     /// if this had not been, and it does not count as a loss.
     pub fn handover_failed(&mut self, lease: LeaseId, now: Moment) {
-        let Some(ended) = self.end_lease(lease, Some(now)) else {
+        let Some(ended) = self.end_lease(lease, Over::Cut, now) else {
             return;
         };
         if self.other_lease(ended.job, lease).is_none() {
@@ -282,7 +306,7 @@ impl Broker {
 
     /// A client wants a job run.
     pub fn submit(&mut self, submission: Submission, now: Moment) {
-        let Submission { job, client, fit, wall, spare } = submission;
+        let Submission { job, claim, fit, wall, spare } = submission;
         let refusal = if self.jobs.contains_key(&job) {
             return;
         } else if self.draining {
@@ -306,32 +330,38 @@ impl Broker {
             self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::NoSpare });
             return;
         }
-        if slot.is_none() && self.queue.len_fresh() >= self.terms.queue_jobs_max {
-            self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::QueueFull });
-            return;
+        let patience = self.patience(claim, fit, wall);
+        let mut position = 0;
+        if slot.is_none() {
+            match self.place_of_new(claim, fit, patience) {
+                Ok(place) => position = place.position,
+                Err(refusal) => {
+                    self.decisions.push_back(Decision::Refuse { job, refusal });
+                    return;
+                }
+            }
         }
-        let until = now.after(self.terms.queue_wait);
-        let state = JobState::Waiting { lane, until };
-        let (submitted, waiting_since) = (now, now);
-        let (losses, reports, is_hedged) = (0, 0, false);
-        self.jobs.insert(
-            job,
-            Job {
-                client,
-                fit,
-                wall,
-                submitted,
-                waiting_since,
-                losses,
-                reports,
-                spare,
-                is_hedged,
-                state,
-            },
-        );
+        let until = now.after(patience);
+        let Claim { client, priority, deadline, .. } = claim;
+        let submitted = Job {
+            client,
+            priority,
+            deadline: deadline.map(|deadline| now.after(deadline)),
+            position,
+            fit,
+            wall,
+            submitted: now,
+            waiting_since: now,
+            losses: 0,
+            reports: 0,
+            spare,
+            is_hedged: false,
+            state: JobState::Waiting { lane, until },
+        };
+        self.jobs.insert(job, submitted);
         match slot {
             Some(slot) => self.lease(job, slot, now),
-            None => self.enqueue(job, client, lane, until),
+            None => self.enqueue(job, lane, until),
         }
     }
 
@@ -369,7 +399,8 @@ impl Broker {
             Some(held) if held.worker == worker => {}
             Some(_) | None => return Err(self.fleet.not_held(worker, lease, now)),
         }
-        let Some(Lease { job, slot, is_hedge, .. }) = self.end_lease(lease, None) else {
+        let Some(Lease { job, slot, is_hedge, .. }) = self.end_lease(lease, Over::Answered, now)
+        else {
             return Err(NotHeld::NotGiven);
         };
         self.decisions.push_back(Decision::Settle { slot });

@@ -81,20 +81,25 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         Self { flights: HashMap::new(), open: HashMap::new(), next: 1, seats_max }
     }
 
-    /// Takes a seat of the job's flight; if there is none, `start` makes one.
-    pub fn board(&mut self, job: J, start: impl FnOnce(FlightId) -> T) -> Boarded<T> {
-        let Some(id) = self.open.get(&job).copied() else {
-            let (id, shared) = self.start(job, start);
-            self.open.insert(job, id);
-            return Boarded::Started(id, shared);
-        };
-        match self.flights.get_mut(&id) {
+    /// Takes a seat of the job's flight, if there is one.
+    pub fn join(&mut self, job: J) -> Option<Boarded<T>> {
+        let id = self.open.get(&job).copied()?;
+        Some(match self.flights.get_mut(&id) {
             Some(flight) if flight.seats < self.seats_max => {
                 flight.seats += 1;
                 Boarded::Joined(id, flight.shared.clone())
             }
             Some(_) | None => Boarded::Full,
-        }
+        })
+    }
+
+    /// Takes a seat of the job's flight; if there is none, `start` makes one.
+    pub fn board(&mut self, job: J, start: impl FnOnce(FlightId) -> T) -> Boarded<T> {
+        self.join(job).unwrap_or_else(|| {
+            let (id, shared) = self.start(job, start);
+            self.open.insert(job, id);
+            Boarded::Started(id, shared)
+        })
     }
 
     /// Starts a flight that nobody else may join.

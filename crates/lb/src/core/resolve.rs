@@ -29,6 +29,15 @@ pub struct Grants {
     pub wall_ms_max: u64,
 }
 
+impl Grants {
+    /// What somebody gets who may have less.
+    #[must_use]
+    pub fn within(self, wall_ms_max: Option<u64>) -> Self {
+        let wall_ms_max = wall_ms_max.unwrap_or(self.wall_ms_max).min(self.wall_ms_max);
+        Self { wall_ms_max, wall_ms_default: self.wall_ms_default.min(wall_ms_max) }
+    }
+}
+
 /// Why there is no job to run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {

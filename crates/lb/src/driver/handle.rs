@@ -14,7 +14,7 @@ use super::notice::Notice;
 use super::places::{Busy, Places};
 use super::visits::Profile;
 use crate::core::broker::{
-    Arrival, Census, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
+    Arrival, Census, Claim, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
 };
 use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
@@ -110,8 +110,12 @@ impl Handle {
     ///
     /// # Errors
     /// There is no room for it.
-    pub async fn submit(&self, client: ClientKey, order: Arc<Order>) -> Result<RunningJob, Busy> {
-        self.hand_in(client, order, None).await
+    pub async fn submit(
+        &self,
+        claim: impl Into<Claim>,
+        order: Arc<Order>,
+    ) -> Result<RunningJob, Busy> {
+        self.hand_in(claim.into(), order, None).await
     }
 
     /// Hands in a job that nobody waits for: it gets a slot that is to spare, or is refused.
@@ -119,12 +123,12 @@ impl Handle {
     /// # Errors
     /// There is no room for it.
     pub async fn submit_spare(&self, spare: Spare, order: Arc<Order>) -> Result<RunningJob, Busy> {
-        self.hand_in(NOBODY, order, Some(spare)).await
+        self.hand_in(NOBODY.into(), order, Some(spare)).await
     }
 
     async fn hand_in(
         &self,
-        client: ClientKey,
+        claim: Claim,
         order: Arc<Order>,
         spare: Option<Spare>,
     ) -> Result<RunningJob, Busy> {
@@ -132,7 +136,7 @@ impl Handle {
         let notice = Notice::reserve(&self.outbox, self.places.job()?, Gone::Job(job))?;
         let fit = Fit { arch: order.spec.arch, image: order.spec.image };
         let wall = Duration::from_millis(order.spec.limits.wall_ms);
-        let submission = Submission { job, client, fit, wall, spare };
+        let submission = Submission { job, claim, fit, wall, spare };
         let (sender, verdict) = oneshot::channel();
         self.send(Message::Submit { submission, order, verdict: sender }).await;
         Ok(RunningJob { job, handle: self.clone(), verdict, _notice: notice })

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use pe_proto::JobSpec;
 use pe_proto::link::{DoneHead, LeaseId};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::fleet::Survey;
 use super::visits::Profile;
@@ -17,6 +17,7 @@ use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::core::trust::Identity;
 use crate::core::trust::ledger::Fault;
+use crate::shell::memory::Room;
 
 /// To the driver.
 #[derive(Debug)]
@@ -111,7 +112,7 @@ pub struct JobBody {
     /// Their length together.
     pub bytes: u64,
     /// Its share of the memory for bodies.
-    pub room: Option<OwnedSemaphorePermit>,
+    pub room: Option<Room>,
 }
 
 /// What becomes of a parked slot.
@@ -154,6 +155,8 @@ pub enum JobVerdict {
         delivery: Box<Delivery>,
         /// How long the job waited for leases.
         queued: Duration,
+        /// Its position in the queue when it came; 0 if it did not wait.
+        position: usize,
     },
     /// It will not be run.
     Refused(Refusal),

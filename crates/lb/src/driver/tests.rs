@@ -243,7 +243,7 @@ async fn clocks_end_waits_and_leases() {
     let visit = rig.worker().await;
     let begin = Instant::now();
     let mut waits = rig.submit().await;
-    assert!(matches!(waits.verdict().await, JobVerdict::Refused(Refusal::QueueTimeout)));
+    assert!(matches!(waits.verdict().await, JobVerdict::Refused(Refusal::QueueTimeout(_))));
     assert_eq!(begin.elapsed().as_secs(), 20);
 
     let begin = Instant::now();

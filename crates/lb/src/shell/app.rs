@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::AccessLog;
+use super::admit::Admit;
+use super::edge::{Edge, Patience};
 use super::health::Readiness;
 use super::link::door::Door;
 use super::live::Live;
+use super::memory::Memory;
 use super::request_id::RequestIds;
 use super::run::Flights;
-use super::serve::Patience;
 use crate::cache::Cache;
 use crate::driver::Handle;
-use crate::limits::{BODIES_BYTES_MAX, RESULTS_BYTES_MAX};
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 
@@ -34,17 +34,16 @@ pub struct App {
     pub flights: Flights,
     /// The way to the broker.
     pub driver: Handle,
+    /// Who is let in.
+    pub admit: Arc<Admit>,
     /// Counts.
     pub metrics: Metrics,
     /// Makes request ids.
     pub request_ids: RequestIds,
     /// Whether jobs go through.
     pub readiness: Readiness,
-    /// Memory for bodies of requests, in bytes.
-    pub bodies: Arc<Semaphore>,
-    /// Memory for results that are collected, in bytes. Apart from that for requests: a job waits
-    /// for its result while it holds its request, and must not wait for itself.
-    pub results: Arc<Semaphore>,
+    /// Memory for bodies.
+    pub memory: Memory,
     /// Cancelled when an operator asks for the drain.
     pub stop: CancellationToken,
     /// Cancelled when the process is to end.
@@ -53,18 +52,8 @@ pub struct App {
     pub patience: Patience,
     /// Who is let in as a worker.
     pub door: Door,
-}
-
-impl App {
-    /// Memory for bodies.
-    pub fn bodies() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(BODIES_BYTES_MAX))
-    }
-
-    /// Memory for results.
-    pub fn results() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(RESULTS_BYTES_MAX))
-    }
+    /// What connections share.
+    pub edge: Edge,
 }
 
 /// Gathers pieces of a body without letting many small ones cost more than they hold: small ones

@@ -193,7 +193,7 @@ async fn send(app: &App, canary: &CanaryJob, arch: Arch) -> Result<(), String> {
         requires: Requires { arch: Some(arch) },
         cache: pe_proto::api::CachePolicy::Off,
     };
-    let spec = app.live.resolve(&config).map_err(|bad| bad.to_string())?;
+    let spec = app.live.resolve(&config, None).map_err(|bad| bad.to_string())?;
     let archive = Encoder::new().finish();
     let mut digester = JobDigester::new(&spec);
     digester.update(&archive);

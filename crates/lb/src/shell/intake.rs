@@ -17,10 +17,12 @@ use pe_proto::api::{BINARY, CachePolicy};
 use pe_proto::archive::BadArchive;
 use pe_proto::limits::CONFIG_BYTES_MAX;
 use pe_proto::{Digest, JobSpec};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use super::memory::Room;
+use crate::core::admission::Caller;
+use crate::core::admission::memory::{Kind, NoRoom};
 use crate::core::form::{Form, JSON};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
@@ -54,9 +56,9 @@ pub enum NotTaken {
     /// It did not come in time.
     #[error("the body did not arrive in time")]
     TooSlow,
-    /// The memory for bodies is used up.
-    #[error("too many large jobs at a time; try again later")]
-    NoRoom,
+    /// The memory for bodies is taken.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// It ended too soon.
     #[error("the body is cut off")]
     CutOff,
@@ -86,10 +88,20 @@ pub enum NotTaken {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Intake, NotTaken> {
+pub async fn take(
+    app: &Arc<App>,
+    caller: &Caller,
+    form: Form,
+    body: &mut Incoming,
+) -> Result<Intake, NotTaken> {
+    let bytes_max = match form {
+        Form::Json => JSON_BYTES_MAX,
+        Form::Binary => BINARY_BYTES_MAX,
+    };
+    let upload = Upload::new(app, caller, body, bytes_max)?;
     match form {
-        Form::Json => json::take(app, Upload::new(app, body, JSON_BYTES_MAX)?).await,
-        Form::Binary => binary::take(app, Upload::new(app, body, BINARY_BYTES_MAX)?).await,
+        Form::Json => json::take(app, upload).await,
+        Form::Binary => binary::take(app, upload).await,
     }
 }
 
@@ -97,20 +109,32 @@ pub async fn take(app: &Arc<App>, form: Form, body: &mut Incoming) -> Result<Int
 #[derive(Debug)]
 struct Upload<'a> {
     app: &'a App,
+    caller: &'a Caller,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
-    room: Option<OwnedSemaphorePermit>,
+    room: Room,
     deadline: Instant,
 }
 
 impl<'a> Upload<'a> {
-    fn new(app: &'a App, body: &'a mut Incoming, bytes_max: usize) -> Result<Self, NotTaken> {
+    fn new(
+        app: &'a App,
+        caller: &'a Caller,
+        body: &'a mut Incoming,
+        bytes_max: usize,
+    ) -> Result<Self, NotTaken> {
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(NotTaken::TooLarge(bytes_max));
         }
         let deadline = Instant::now() + BODY_TIME;
-        Ok(Self { app, body, bytes_max, bytes: 0, room: None, deadline })
+        let room = app.memory.room(Kind::Request, caller.key);
+        Ok(Self { app, caller, body, bytes_max, bytes: 0, room, deadline })
+    }
+
+    /// The most wall clock that its caller may ask for, if that is less than all may.
+    fn wall_ms_max(&self) -> Option<u64> {
+        self.caller.class.wall_ms_max
     }
 
     /// The next piece; `None` at the end.
@@ -131,24 +155,13 @@ impl<'a> Upload<'a> {
             if self.bytes > self.bytes_max {
                 return Err(NotTaken::TooLarge(self.bytes_max));
             }
-            self.make_room(piece.len())?;
+            self.room.grow(piece.len())?;
             return Ok(Some(piece));
         }
     }
 
-    fn make_room(&mut self, bytes: usize) -> Result<(), NotTaken> {
-        let permits = u32::try_from(bytes).map_err(|_| NotTaken::NoRoom)?;
-        let bodies = Arc::clone(&self.app.bodies);
-        let more = bodies.try_acquire_many_owned(permits).map_err(|_| NotTaken::NoRoom)?;
-        match &mut self.room {
-            Some(room) => room.merge(more),
-            None => self.room = Some(more),
-        }
-        Ok(())
-    }
-
     /// The memory that it holds.
-    fn into_room(self) -> Option<OwnedSemaphorePermit> {
+    fn into_room(self) -> Room {
         self.app.metrics.job_bytes.inc_by(self.bytes as u64);
         self.room
     }

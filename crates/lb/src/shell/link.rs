@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 use super::app::App;
 use super::outgoing::Outgoing;
 use crate::core::broker::{Arrival, Offer, ParkRefused};
+use crate::core::client::CertificateNames;
 use crate::core::trust::Identity;
 use crate::core::trust::roster::{Pass, is_same};
 use crate::driver::{Busy, Profile, SlotVerdict, Visit};
@@ -39,6 +40,8 @@ use lease_body::LeaseBody;
 #[derive(Debug)]
 pub struct Link {
     app: Arc<App>,
+    /// Who the worker's certificate says that it is, if it had to show one.
+    names: Option<CertificateNames>,
     /// A leaf lock: taken to look, never held on.
     session: Mutex<Option<Arc<Session>>>,
     /// Whether a hello is being read: there is one at a time, so that their frames, which are
@@ -74,9 +77,10 @@ struct Session {
 
 impl Link {
     /// A connection that has not said hello.
-    pub fn new(app: Arc<App>) -> Self {
+    pub fn new(app: Arc<App>, names: Option<CertificateNames>) -> Self {
+        let (session, is_greeting) = (Mutex::new(None), AtomicBool::new(false));
         let (sentence, _) = watch::channel(None);
-        Self { app, session: Mutex::new(None), is_greeting: AtomicBool::new(false), sentence }
+        Self { app, names, session, is_greeting, sentence }
     }
 
     /// Resolves when the connection is to be ended, for its token's sake.
@@ -216,7 +220,12 @@ impl Link {
             return Err(LinkRefusal::Deployment);
         }
         let pass = self.app.door.roster().find(&token).ok_or(LinkRefusal::Unauthorized)?;
-        let identity = Arc::new(pass.admit(&hello, |_| true).map_err(LinkRefusal::Misfit)?);
+        let is_certified = |name: &str| {
+            let names = self.names.as_ref();
+            names.is_none_or(|names| names.0.iter().any(|each| each == name))
+        };
+        let identity = pass.admit(&hello, is_certified).map_err(LinkRefusal::Misfit)?;
+        let identity = Arc::new(identity);
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| LinkRefusal::Busy)?;
         let id = SessionId(id);
@@ -230,6 +239,7 @@ impl Link {
             vmm = hello.vmm,
             slots = hello.slots,
             images = hello.images.len(),
+            certificate = self.names.as_ref().map(|names| names.0.join(",")),
             "worker arrived"
         );
         let Hello { worker, arch, cpu, vmm, kernel, images, labels, .. } = hello;

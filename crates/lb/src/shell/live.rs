@@ -43,13 +43,18 @@ impl Live {
         self.0.load()
     }
 
-    /// What a request means by what holds now.
+    /// What a request means by what holds now, for somebody who may ask for `wall_ms_max` at most
+    /// if that is less than all may.
     ///
     /// # Errors
     /// See [`resolve()`].
-    pub fn resolve(&self, config: &RunConfig) -> Result<JobSpec, Unresolved> {
+    pub fn resolve(
+        &self,
+        config: &RunConfig,
+        wall_ms_max: Option<u64>,
+    ) -> Result<JobSpec, Unresolved> {
         let settings = self.now();
-        resolve(config, &settings.catalogue, settings.grants)
+        resolve(config, &settings.catalogue, settings.grants.within(wall_ms_max))
     }
 
     /// Other settings hold from now on.

@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
+use super::memory::Room;
 use super::run::replay::Replay;
-use super::vitals::Pulse;
+use super::vitals::{Piece, Pulse};
 use crate::limits::PIECE_BYTES;
 
 /// See the module.
@@ -23,7 +23,7 @@ pub struct Outgoing {
     /// Lives as long as the answer is being sent.
     pulse: Option<Pulse>,
     /// What is kept until then, such as a share of memory.
-    kept: Option<OwnedSemaphorePermit>,
+    kept: Option<Room>,
     /// Becomes a line of the access log when the answer is over.
     note: Option<Note>,
     /// What is still to be received before the answer ends.
@@ -101,7 +101,7 @@ impl Outgoing {
 
     /// Keeps something until the answer was sent.
     #[must_use]
-    pub fn keeping(mut self, kept: Option<OwnedSemaphorePermit>) -> Self {
+    pub fn keeping(mut self, kept: Option<Room>) -> Self {
         self.kept = kept;
         self
     }
@@ -109,6 +109,8 @@ impl Outgoing {
     /// Makes it a sign of life of its connection.
     #[must_use]
     pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        // The answer's head is given: with a closed window, this body is never asked.
+        pulse.gave();
         self.pulse = Some(pulse);
         self
     }
@@ -133,13 +135,13 @@ impl Outgoing {
 }
 
 impl Body for Outgoing {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = h2::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, h2::Error>>> {
         let polled = match &mut self.source {
             Source::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Source::Whole(bytes) => {
@@ -167,7 +169,14 @@ impl Body for Outgoing {
                 Poll::Pending => pulse.waits(),
             }
         }
-        polled.map(|piece| piece.map(|piece| piece.map(Frame::data).map_err(h2::Error::from)))
+        let counted = |bytes: Bytes| match &self.pulse {
+            Some(pulse) => pulse.piece(bytes),
+            None => bytes.into(),
+        };
+        let framed = |piece: Result<Bytes, Aborted>| {
+            piece.map(|bytes| Frame::data(counted(bytes))).map_err(h2::Error::from)
+        };
+        polled.map(|piece| piece.map(framed))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -15,6 +15,7 @@ use pe_proto::api::{ProblemKind, RESULTS_PATH};
 use super::app::App;
 use super::outgoing::Outgoing;
 use crate::cache::representation::Representation;
+use crate::core::client::Client;
 use crate::core::form::{Encoding, Form};
 use crate::core::range::{Wanted, wanted};
 use crate::metrics::Route;
@@ -25,13 +26,16 @@ const FORM_DEFAULT: Form = Form::Json;
 
 /// The answer to a request for a result that is in memory as it is wanted. This is the way of
 /// most requests of a busy service, so it does nothing else: no span, no id, no task.
-pub fn at_once<B>(app: &App, request: &Request<B>) -> Option<Response<Outgoing>> {
+///
+/// Who is not let in is answered the other way.
+pub fn at_once<B>(app: &App, client: &Client, request: &Request<B>) -> Option<Response<Outgoing>> {
     let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
     let digest = request.uri().path().strip_prefix(RESULTS_PATH).filter(|_| is_read)?;
     let digest = digest_of(digest)?;
     let headers = request.headers();
     let (form, encoding) = (Form::of_answer(headers, FORM_DEFAULT), Encoding::of_answer(headers));
     let known = app.cache.at_hand(digest, form, encoding)?;
+    app.admit.arrive(client, headers).ok()?;
     let response = respond(&known, request.method(), headers);
     if response.status() == StatusCode::OK {
         app.metrics.results_answered.inc();

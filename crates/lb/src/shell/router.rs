@@ -1,7 +1,6 @@
 //! Which request is answered by what, and what all answers have in common: request id, counts,
 //! and `HEAD`, `OPTIONS`, unknown paths and methods.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use super::outgoing::Outgoing;
 use super::request_id::{REQUEST_ID, RequestIds};
 use super::vitals::Pulse;
 use super::{results, run};
+use crate::core::client::Client;
 use crate::metrics::Route;
 use crate::respond::Failure;
 
@@ -27,12 +27,12 @@ const RUNS: &str = "POST, OPTIONS";
 /// Answers one request of a client.
 pub async fn answer(
     app: Arc<App>,
-    peer: IpAddr,
+    client: Client,
     pulse: Pulse,
     mut request: Request<Incoming>,
 ) -> Response<Outgoing> {
     // The way of most requests: no span, and an id only for whom it is.
-    if let Some(mut response) = results::at_once(&app, &request) {
+    if let Some(mut response) = results::at_once(&app, &client, &request) {
         if let Some(id) = RequestIds::given(request.headers()) {
             response.headers_mut().insert(REQUEST_ID, id.clone());
         }
@@ -41,7 +41,7 @@ pub async fn answer(
         }
         let note = app.access.is_on().then(|| {
             let request_id = app.request_ids.of(request.headers());
-            app.access.note(peer.to_string(), &request_id, &request)
+            app.access.note(client.address.to_string(), &request_id, &request)
         });
         let note = note.flatten();
         if let Some(note) = &note {
@@ -56,13 +56,15 @@ pub async fn answer(
         id = request_id,
         %method,
         path = request.uri().path(),
+        client = %client.address,
         job = tracing::field::Empty
     );
-    let note = app.access.note(peer.to_string(), &request_id, &request);
+    let note = app.access.note(client.address.to_string(), &request_id, &request);
     if let Some(note) = &note {
         request.extensions_mut().insert(note.clone());
     }
-    let (route, result) = dispatch(&app, peer, &request_id, request).instrument(span.clone()).await;
+    let (route, result) =
+        dispatch(&app, client, &request_id, request).instrument(span.clone()).await;
     let mut response = result.unwrap_or_else(|failure| {
         app.metrics.refusal(failure.kind());
         if let Some(note) = &note {
@@ -88,7 +90,7 @@ pub async fn answer(
 
 async fn dispatch(
     app: &Arc<App>,
-    peer: IpAddr,
+    client: Client,
     request_id: &str,
     request: Request<Incoming>,
 ) -> (Route, Result<Response<Outgoing>, Failure>) {
@@ -116,9 +118,12 @@ async fn dispatch(
     }
     let headers = request.headers();
     let result = match path {
-        RUN_PATH => run::answer(app, peer, request_id, request).await,
+        RUN_PATH => run::answer(app, client, request_id, request).await,
         IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
-        path if route == Route::Results => results::answer(app, method, path, headers).await,
+        path if route == Route::Results => match app.admit.arrive(&client, headers) {
+            Ok(_) => results::answer(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
         "/" => Ok(app.live.now().pages.index.respond(headers)),
         "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
         _ => Ok(health(app, path).await),

@@ -13,10 +13,9 @@ mod landing;
 mod receive;
 pub mod replay;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use pe_proto::api::CachePolicy;
 use pe_proto::outcome::Clock;
@@ -27,10 +26,10 @@ use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
 use crate::cache::representation::Representation;
+use crate::core::client::Client;
 use crate::core::form::{Encoding, Form};
-use crate::core::ids::ClientKey;
 use crate::driver::Order;
-use crate::respond::Failure;
+use crate::respond::{Failure, QUEUE_POSITION, QUEUE_WAIT, whole_millis};
 use flight::{Wanted, board};
 
 pub use execute::{NotRun, Progress, execute};
@@ -46,14 +45,20 @@ pub use landing::Landing;
 /// A dropped future gives its seat up.
 pub async fn answer(
     app: &Arc<App>,
-    peer: IpAddr,
+    client: Client,
     request_id: &str,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Failure> {
     let (parts, mut body) = request.into_parts();
+    let caller = match app.admit.arrive(&client, &parts.headers) {
+        Ok(caller) => caller,
+        Err(failure) => return Err(failure.with_rest_of(body)),
+    };
     let form = Form::of_request(&parts.headers);
     let taken = match form {
-        Some(form) => intake::take(app, form, &mut body).await.map(|intake| (form, intake)),
+        Some(form) => {
+            intake::take(app, &caller, form, &mut body).await.map(|intake| (form, intake))
+        }
         None => Err(NotTaken::MediaType),
     };
     let (form, intake) = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
@@ -61,14 +66,15 @@ pub async fn answer(
     let digest = intake.digest;
     Span::current().record("job", field::display(digest.hex()));
 
-    let (policy, client) = (intake.cache, client_key(peer));
+    let policy = intake.cache;
     if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
         debug!("job answered from the cache");
         return Ok(compose::hit(&known));
     }
     let request_id = request_id.to_owned();
     let order = Arc::new(Order { request_id, spec: intake.spec, body: intake.body });
-    let mut seat = board(app, client, digest, policy, order)?;
+    let admit = || app.admit.admit(&caller, &order.spec, &parts.headers);
+    let mut seat = board(app, digest, policy, Arc::clone(&order), admit)?;
     // A flight that ended between the look-up and the boarding left its result there.
     if policy == CachePolicy::Use && app.cache.has(digest) {
         if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
@@ -79,7 +85,14 @@ pub async fn answer(
         Form::Json => Wanted::Whole,
         Form::Binary => Wanted::Begun,
     };
-    let landing = seat.landing(wanted).await?;
+    let landing = match seat.landing(wanted).await {
+        // What was too much for whoever started the flight need not be for who joined it.
+        Err(NotRun::Refused(refusal)) if seat.is_joined() && refusal.is_of_one_client() => {
+            seat = board(app, digest, policy, Arc::clone(&order), admit)?;
+            seat.landing(wanted).await?
+        }
+        landed => landed?,
+    };
     let head = landing.head(seat.status);
     info!(
         outcome = head.outcome.kind(),
@@ -88,10 +101,17 @@ pub async fn answer(
         worker = head.ran_on.as_ref().map(|ran_on| ran_on.worker.as_str()),
         "job answered"
     );
-    match form {
-        Form::Json => compose::json(app, &head, &landing).await,
-        Form::Binary => compose::binary(&head, landing, seat),
+    let (is_own, (queued, position)) = (!seat.is_joined(), landing.wait());
+    let mut response = match form {
+        Form::Json => compose::json(app, &head, &landing).await?,
+        Form::Binary => compose::binary(&head, landing, seat)?,
+    };
+    if is_own {
+        let headers = response.headers_mut();
+        headers.insert(QUEUE_POSITION, HeaderValue::from(position));
+        headers.insert(QUEUE_WAIT, HeaderValue::from(whole_millis(queued)));
     }
+    Ok(response)
 }
 
 /// The job's result, if it is known and wanted.
@@ -115,17 +135,4 @@ fn is_proof(outcome: &Outcome) -> bool {
         Outcome::TimedOut { clock } => *clock == Clock::Guest,
         Outcome::Refused { .. } | Outcome::Lost { .. } => false,
     }
-}
-
-/// Whom a request is counted for: an IPv4 address, or an IPv6 network of 64 bits, of which one
-/// client has as many addresses as it likes.
-fn client_key(peer: IpAddr) -> ClientKey {
-    let mut key = match peer.to_canonical() {
-        IpAddr::V4(v4) => return ClientKey(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => v6.octets(),
-    };
-    for byte in key.iter_mut().skip(8) {
-        *byte = 0;
-    }
-    ClientKey(key)
 }

@@ -92,6 +92,13 @@ impl Client {
         sent.answer().await.expect("an answer")
     }
 
+    /// Sends a request that has no body.
+    pub(crate) async fn send(&self, request: Request<()>) -> Answer {
+        let mut send = self.send.clone().ready().await.expect("a connection");
+        let (response, body) = send.send_request(request, true).expect("a stream");
+        Sent { response, body }.answer().await.expect("an answer")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request(Method::GET, path, &[]).await
     }

@@ -79,7 +79,7 @@ async fn metrics_count_what_happened() {
         "pe_lb_match_wait_seconds_count 1",
         "pe_lb_phase_seconds_count{phase=\"run\"} 1",
         "pe_lb_workers 1",
-        "pe_lb_connections 1",
+        "pe_lb_connections{",
         "pe_lb_worker_connections 1",
         "pe_lb_queue_depth 0",
     ] {

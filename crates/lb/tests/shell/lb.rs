@@ -1,9 +1,13 @@
 //! A load balancer in this process.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use pe_lb::config::listen::Listen;
 use pe_lb::core::broker::Census;
 use pe_lb::server::{Drained, Server};
+use pe_lb::shell::app::App;
+use pe_lb::shell::edge::Edge;
 use pe_lb::{Config, Overrides};
 use pe_proto::Digest;
 use tempfile::TempDir;
@@ -38,6 +42,7 @@ pub(crate) struct Lb {
     pub(crate) clients: SocketAddr,
     pub(crate) workers: SocketAddr,
     pub(crate) admin: SocketAddr,
+    app: Arc<App>,
     census: watch::Receiver<Census>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinSet<Drained>,
@@ -55,31 +60,51 @@ impl Lb {
         Self::with_token(toml, None).await
     }
 
+    /// With listeners for clients and workers of its own.
+    pub(crate) async fn listening(clients: &str, workers: &str, toml: &str) -> Self {
+        Self::start_with(clients, workers, toml, None).await
+    }
+
     pub(crate) async fn with_token(toml: &str, token: Option<&str>) -> Self {
-        Self::with_workers(toml, token, None).await
+        Self::start_with("127.0.0.1:0", "127.0.0.1:0", toml, token).await
     }
 
     /// With workers that have tokens of their own, in a file that can be written again.
-    pub(crate) async fn with_workers(
+    pub(crate) async fn with_workers(toml: &str, workers: &str) -> Self {
+        let toml = format!("{toml}[workers]\nfile = \"@/workers.toml\"\n");
+        Self::start_in("127.0.0.1:0", "127.0.0.1:0", &toml, None, Some(workers)).await
+    }
+
+    /// With the listeners for clients that the settings name.
+    pub(crate) async fn as_written(toml: &str) -> Self {
+        Self::start_with("", "127.0.0.1:0", toml, None).await
+    }
+
+    async fn start_with(clients: &str, workers: &str, toml: &str, token: Option<&str>) -> Self {
+        Self::start_in(clients, workers, toml, token, None).await
+    }
+
+    /// In the settings, `@/` means the directory of the files.
+    async fn start_in(
+        clients: &str,
+        workers: &str,
         toml: &str,
         token: Option<&str>,
-        workers: Option<&str>,
+        of_workers: Option<&str>,
     ) -> Self {
         let files = tempfile::tempdir().expect("a directory");
-        let mut toml = toml.to_owned();
-        if let Some(workers) = workers {
-            let path = files.path().join("workers.toml");
-            std::fs::write(&path, workers).expect("a file");
-            toml.push_str(&format!("[workers]\nfile = {path:?}\n"));
-        }
         let path = |name: &str| files.path().join(name);
         std::fs::write(path("catalogue.json"), catalogue()).expect("a file");
+        let toml = toml.replace("@/", &format!("{}/", files.path().display()));
         std::fs::write(path("lb.toml"), toml).expect("a file");
-        let any = Some("127.0.0.1:0".parse().expect("an address"));
+        if let Some(workers) = of_workers {
+            std::fs::write(path("workers.toml"), workers).expect("a file");
+        }
+        let listen = |text: &str| text.parse::<Listen>().expect("a listener");
         let mut flags = Overrides {
-            listen: any,
-            listen_workers: any,
-            listen_admin: any,
+            listen: if clients.is_empty() { Vec::new() } else { vec![listen(clients)] },
+            listen_workers: vec![listen(workers)],
+            listen_admin: vec![Some(listen("127.0.0.1:0"))],
             catalogue: Some(path("catalogue.json")),
             ..Overrides::default()
         };
@@ -90,6 +115,7 @@ impl Lb {
         let config = Config::load(Some(&path("lb.toml")), flags).expect("good settings");
         let server = Server::bind(config).await.expect("free ports");
         let (clients, workers) = server.addresses().expect("addresses");
+        let app = server.app();
         let admin = server.admin_address().expect("an address");
         let census = server.census();
         let (stop, stopped) = oneshot::channel();
@@ -97,7 +123,7 @@ impl Lb {
         running.spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { clients, workers, admin, census, stop: Some(stop), running, files }
+        Self { clients, workers, admin, app, census, stop: Some(stop), running, files }
     }
 
     /// A worker that offers `busybox`.
@@ -131,6 +157,10 @@ impl Lb {
 
     pub(crate) fn census(&self) -> Census {
         *self.census.borrow()
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.app.edge
     }
 
     /// Begins the drain.

@@ -140,7 +140,7 @@ async fn a_client_that_does_not_read_its_answer_loses_its_connection_and_not_the
     assert!(crate::client::read(body).await.is_err(), "the connection was broken off");
     let metrics = lb.operator().await.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body).expect("text");
-    assert!(metrics.contains("pe_lb_connections_stalled_total 1"), "{metrics}");
+    assert!(metrics.contains("pe_lb_connections_ended_total{how=\"stalled\"} 1"), "{metrics}");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn an_idle_connection_is_closed() {
 
 #[tokio::test]
 async fn there_are_no_more_connections_than_set() {
-    let lb = Lb::with("connections_max = 1\n").await;
+    let lb = Lb::with("[connections]\nmax = 1\n").await;
     let first = lb.client().await;
     assert_eq!(first.get("/healthz").await.status, 200);
     // Accepted by the kernel, served only when the first is gone.

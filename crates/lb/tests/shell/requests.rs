@@ -166,3 +166,82 @@ async fn an_answer_carries_the_request_id_it_was_asked_with() {
     let job = client.post(JSON, "*/*", "{}").await.answer().await.expect("an answer");
     assert_eq!(job.json()["request_id"], job.header("x-request-id"));
 }
+
+/// Numbers that some systems take for "no limit", in every limit and both forms.
+#[tokio::test]
+async fn case_23_no_number_whatever_lifts_a_limit() {
+    let lb = Lb::start().await;
+    let client = lb.client().await;
+    let numbers = [
+        "-1",
+        "-0.0",
+        "1e308",
+        "1e999",
+        "-1e308",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "0.5",
+        "1.0",
+        "18446744073709551615",
+        "18446744073709551616",
+        "9223372036854775808",
+        "\"unlimited\"",
+        "\"-1\"",
+        "\"\"",
+        "true",
+        "[]",
+        "{}",
+    ];
+    for limit in ["wall_ms", "output_bytes", "stdout_bytes", "stderr_bytes"] {
+        for number in numbers {
+            let config = format!(r#"{{"image":"busybox","limits":{{"{limit}":{number}}}}}"#);
+            let archive = pe_proto::archive::Encoder::new().finish();
+            let forms =
+                [(JSON, config.clone().into_bytes()), (BINARY, binary_job(&config, &archive))];
+            for (form, body) in forms {
+                let answer =
+                    client.post(form, "*/*", body).await.answer().await.expect("an answer");
+                assert_eq!(answer.problem(), "bad-request", "{form} {config}");
+                assert_eq!(answer.json()["pointer"], format!("/limits/{limit}"), "{form} {config}");
+            }
+        }
+    }
+    assert_eq!(lb.census().jobs, 0);
+}
+
+/// What other systems have such fields for.
+#[tokio::test]
+async fn case_22_no_field_or_header_switches_a_limit_or_the_network_on_or_off() {
+    let lb = Lb::start().await;
+    let client = lb.client().await;
+    for field in [
+        "network",
+        "enable_network",
+        "privileged",
+        "user",
+        "mounts",
+        "cpu_time_limit",
+        "priority",
+        "class",
+        "key",
+        "worker",
+        "runtime",
+    ] {
+        for config in [
+            format!(r#"{{"image":"busybox","{field}":true}}"#),
+            format!(r#"{{"image":"busybox","limits":{{"{field}":1}}}}"#),
+            format!(r#"{{"image":"busybox","requires":{{"{field}":1}}}}"#),
+        ] {
+            let archive = pe_proto::archive::Encoder::new().finish();
+            let forms =
+                [(JSON, config.clone().into_bytes()), (BINARY, binary_job(&config, &archive))];
+            for (form, body) in forms {
+                let answer =
+                    client.post(form, "*/*", body).await.answer().await.expect("an answer");
+                assert_eq!(answer.problem(), "bad-request", "{form} {config}");
+            }
+        }
+    }
+    assert_eq!(lb.census().jobs, 0);
+}

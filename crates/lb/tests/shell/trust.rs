@@ -41,7 +41,7 @@ async fn metrics(lb: &Lb) -> String {
 async fn case_36_a_token_is_of_one_worker_and_of_what_it_may_say() {
     let more = "owner = \"ann\"\narch = [\"x86_64\"]\nlabels = [\"site=cellar\"]";
     let file = workers(&[("ann-1", ANN, more), ("bob-1", BOB, "slots_max = 2")]);
-    let lb = Lb::with_workers("", None, Some(&file)).await;
+    let lb = Lb::with_workers("", &file).await;
     let mut ann = dial(&lb, "ann-1", ANN).await;
     ann.labels = vec!["site=cellar".to_owned()];
     assert_eq!(ann.hello(&[busybox()]).await, StatusCode::OK);
@@ -64,7 +64,7 @@ async fn case_36_a_token_is_of_one_worker_and_of_what_it_may_say() {
 #[tokio::test]
 async fn case_36_a_token_that_is_revoked_ends_its_workers_connections_at_once() {
     let both = workers(&[("ann-1", ANN, ""), ("bob-1", BOB, "")]);
-    let mut lb = Lb::with_workers("", None, Some(&both)).await;
+    let mut lb = Lb::with_workers("", &both).await;
     let mut ann = dial(&lb, "ann-1", ANN).await;
     let mut bob = dial(&lb, "bob-1", BOB).await;
     assert_eq!(ann.hello(&[busybox()]).await, 200);
@@ -161,7 +161,7 @@ async fn a_lease_that_was_signed_for_stays_with_its_worker() {
 #[tokio::test]
 async fn case_34_a_worker_that_answers_what_it_was_not_asked_is_struck_off() {
     let file = workers(&[("liar", ANN, ""), ("honest", BOB, "")]);
-    let mut lb = Lb::with_workers("", None, Some(&file)).await;
+    let mut lb = Lb::with_workers("", &file).await;
     let mut liar = dial(&lb, "liar", ANN).await;
     assert_eq!(liar.hello(&[busybox()]).await, 200);
     let lie = result(b"lie", &[]);

@@ -13,6 +13,7 @@ use pe_proto::link::{
 };
 use pe_proto::outcome::{RanOn, WorkerPhases};
 use pe_proto::{Arch, Digest, Outcome, ResultMeta};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -43,6 +44,14 @@ impl ScriptedWorker {
     pub(crate) async fn silent(address: SocketAddr, name: &str) -> Self {
         let stream = TcpStream::connect(address).await.expect("a listener");
         stream.set_nodelay(true).expect("a socket");
+        Self::over(stream, name).await
+    }
+
+    /// Speaks over a stream, and says nothing yet.
+    pub(crate) async fn over<S>(stream: S, name: &str) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let builder = h2::client::Builder::new()
             .initial_window_size(1024 * 1024)
             .initial_connection_window_size(16 * 1024 * 1024)

@@ -51,8 +51,16 @@ pub enum ProblemKind {
     UnknownResult,
     /// The client was too slow to send.
     RequestTimeout,
+    /// The client asks, runs or queues too much at a time.
+    TooManyRequests,
+    /// The CPU time that the client, its network or the image may have is used up.
+    BudgetSpent,
+    /// The memory for bodies is taken.
+    NoRoom,
     /// The queue is full.
     QueueFull,
+    /// The job would wait longer than it may.
+    QueueTooLong,
     /// No slot came free within the deadline.
     QueueTimeout,
     /// No worker can run this image now.
@@ -67,7 +75,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -78,7 +86,11 @@ impl ProblemKind {
         Self::UnknownImage,
         Self::UnknownResult,
         Self::RequestTimeout,
+        Self::TooManyRequests,
+        Self::BudgetSpent,
+        Self::NoRoom,
         Self::QueueFull,
+        Self::QueueTooLong,
         Self::QueueTimeout,
         Self::NoWorker,
         Self::WorkerLost,
@@ -99,7 +111,11 @@ impl ProblemKind {
             Self::UnknownImage => "unknown-image",
             Self::UnknownResult => "unknown-result",
             Self::RequestTimeout => "request-timeout",
+            Self::TooManyRequests => "too-many-requests",
+            Self::BudgetSpent => "budget-spent",
+            Self::NoRoom => "no-room",
             Self::QueueFull => "queue-full",
+            Self::QueueTooLong => "queue-too-long",
             Self::QueueTimeout => "queue-timeout",
             Self::NoWorker => "no-worker",
             Self::WorkerLost => "worker-lost",
@@ -120,10 +136,15 @@ impl ProblemKind {
             | Self::MethodNotAllowed
             | Self::UnknownImage
             | Self::UnknownResult
-            | Self::RequestTimeout => Fault::Client,
-            Self::QueueFull | Self::QueueTimeout | Self::NoWorker | Self::Draining => {
-                Fault::Capacity
-            }
+            | Self::RequestTimeout
+            | Self::TooManyRequests
+            | Self::BudgetSpent => Fault::Client,
+            Self::NoRoom
+            | Self::QueueFull
+            | Self::QueueTooLong
+            | Self::QueueTimeout
+            | Self::NoWorker
+            | Self::Draining => Fault::Capacity,
             Self::WorkerLost | Self::Internal => Fault::Us,
         }
     }

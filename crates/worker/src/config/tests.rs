@@ -41,7 +41,7 @@ fn a_wrong_setting_is_named_with_its_file() {
     check_refused("memory_mib = 1", &["memory_mib", "from 128"]);
     check_refused("slotz = 1", &["slotz", "unknown field"]);
     check_refused("slots = \"x\"", &["line 1", "expected"]);
-    check_refused("lb = \"https://x:1\"", &["lb", "http://host:port"]);
+    check_refused("lb = \"ftp://x:1\"", &["lb", "http://host:port"]);
     check_refused(
         "coldplug = [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]",
         &["coldplug"],

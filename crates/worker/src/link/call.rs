@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::body::LinkBody;
 use super::client::{Client, answer};
-use super::{LbAddress, LinkError, Token};
+use super::{LbAddress, LinkError, LinkTls, Token};
 use crate::limits::DIAL;
 
 /// How a visit went.
@@ -37,10 +37,15 @@ pub(crate) enum Called {
 }
 
 /// Visits.
-pub(crate) async fn call(lb: LbAddress, token: Option<Token>, hello: Hello) -> Called {
+pub(crate) async fn call(
+    lb: LbAddress,
+    tls: &LinkTls,
+    token: Option<Token>,
+    hello: Hello,
+) -> Called {
     let tasks = TaskTracker::new();
     let dead = CancellationToken::new();
-    let called = visit(lb, token, hello, &tasks, &dead).await;
+    let called = visit(lb, tls, token, hello, &tasks, &dead).await;
     dead.cancel();
     tasks.close();
     tasks.wait().await;
@@ -59,12 +64,13 @@ pub(crate) async fn call(lb: LbAddress, token: Option<Token>, hello: Hello) -> C
 
 async fn visit(
     lb: LbAddress,
+    tls: &LinkTls,
     token: Option<Token>,
     hello: Hello,
     tasks: &TaskTracker,
     dead: &CancellationToken,
 ) -> Result<Called, LinkError> {
-    let client = Client::dial(&lb, token.as_ref(), tasks, dead).await?;
+    let client = Client::dial(&lb, tls, token.as_ref(), tasks, dead).await?;
     let frame = LinkBody::frame(codec::to_vec(&hello)?);
     let exchange = async {
         let response = client.post(paths::HELLO, frame).await?;

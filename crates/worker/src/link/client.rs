@@ -14,24 +14,30 @@ use pe_proto::codec::{self, Message};
 use pe_proto::link::{CONTENT_TYPE, token_in};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::LinkError;
 use super::body::LinkBody;
+use super::tls::LinkTls;
 use crate::limits::{
     ANSWER_BYTES_MAX, CONFIG_FILE_BYTES_MAX, CONNECTION_WINDOW, DIAL, PING_ANSWER, PING_EVERY,
     STREAM_WINDOW,
 };
 use crate::vm::console::printable;
 
-/// Where the LB listens for workers: `http://host:port`.
+/// Where the LB listens for workers: `http://host:port` or `https://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LbAddress(Authority);
+pub struct LbAddress {
+    authority: Authority,
+    /// Whether TLS is spoken there.
+    pub(crate) is_tls: bool,
+}
 
 /// Not an address of an LB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected http://host:port, with nothing after it")]
+#[error("expected http://host:port or https://host:port, with nothing after it")]
 pub struct LbAddressError;
 
 impl FromStr for LbAddress {
@@ -40,16 +46,29 @@ impl FromStr for LbAddress {
     fn from_str(text: &str) -> Result<Self, LbAddressError> {
         let uri: Uri = text.parse().map_err(|_| LbAddressError)?;
         let bare = uri.path() == "/" && uri.query().is_none();
-        match (uri.scheme_str(), uri.authority()) {
-            (Some("http"), Some(at)) if bare && at.port().is_some() => Ok(Self(at.clone())),
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(LbAddressError),
+        };
+        match uri.authority() {
+            Some(at) if bare && at.port().is_some() && !at.as_str().contains('@') => {
+                Ok(Self { authority: at.clone(), is_tls })
+            }
             _ => Err(LbAddressError),
         }
     }
 }
 
+impl LbAddress {
+    fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+}
+
 impl std::fmt::Display for LbAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}", self.0)
+        write!(f, "{}://{}", self.scheme(), self.authority)
     }
 }
 
@@ -89,7 +108,7 @@ impl std::fmt::Debug for Token {
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     sender: SendRequest<LinkBody>,
-    authority: Authority,
+    lb: LbAddress,
     token: Option<Token>,
 }
 
@@ -98,15 +117,23 @@ impl Client {
     /// cancelling it ends it.
     pub(super) async fn dial(
         lb: &LbAddress,
+        tls: &LinkTls,
         token: Option<&Token>,
         tasks: &TaskTracker,
         dead: &CancellationToken,
     ) -> Result<Self, LinkError> {
-        let authority = lb.0.clone();
+        let authority = &lb.authority;
         let unreachable = |error| LinkError::Dial(authority.to_string(), error);
         let stream = timeout(DIAL, TcpStream::connect(authority.as_str())).await;
         let stream = stream.map_err(|_| LinkError::Late("dial"))?.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = if lb.is_tls {
+            let shaken = timeout(DIAL, tls.shake(authority.host(), stream)).await;
+            let shaken = shaken.map_err(|_| LinkError::Late("TLS handshake"))?;
+            Either::Right(shaken.map_err(unreachable)?)
+        } else {
+            Either::Left(stream)
+        };
         let handshake = http2::Builder::new(Tracked(tasks.clone()))
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -132,7 +159,7 @@ impl Client {
             }
             dead.cancel();
         });
-        Ok(Self { sender, authority, token: token.cloned() })
+        Ok(Self { sender, lb: lb.clone(), token: token.cloned() })
     }
 
     /// Sends a request; resolves with the head of the answer. Dropping the future resets the
@@ -142,7 +169,7 @@ impl Client {
         path: &str,
         body: LinkBody,
     ) -> Result<Response<Incoming>, LinkError> {
-        let uri = Uri::builder().scheme("http").authority(self.authority.clone());
+        let uri = Uri::builder().scheme(self.lb.scheme()).authority(self.lb.authority.clone());
         let uri = uri.path_and_query(path).build().map_err(|_| LinkError::Closed)?;
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
@@ -213,10 +240,19 @@ mod tests {
 
     #[test]
     fn an_address_is_a_scheme_a_host_and_a_port() {
-        for good in ["http://127.0.0.1:8081", "http://lb:1/", "http://[::1]:80"] {
+        for good in ["http://127.0.0.1:8081", "http://lb:1/", "http://[::1]:80", "https://lb:443"] {
             assert!(good.parse::<LbAddress>().is_ok(), "{good}");
         }
-        for bad in ["lb:8081", "https://lb:1", "http://lb", "http://lb:1/x", "http://lb:1?q", ""] {
+        for bad in [
+            "lb:8081",
+            "ftp://lb:1",
+            "https://lb",
+            "http://lb",
+            "http://me@lb:1",
+            "http://lb:1/x",
+            "http://lb:1?q",
+            "",
+        ] {
             assert_eq!(bad.parse::<LbAddress>(), Err(LbAddressError), "{bad}");
         }
     }

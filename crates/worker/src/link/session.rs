@@ -43,7 +43,7 @@ async fn visit(
         biased;
         // Nothing to offer any more.
         () = shared.drain.cancelled() => return Ok(()),
-        client = Client::dial(&terms.lb, terms.token.as_ref(), tasks, dead) => client?,
+        client = Client::dial(&terms.lb, &terms.tls, terms.token.as_ref(), tasks, dead) => client?,
     };
     // Looked at once: what changes from here on is told.
     let mut quarantine = shared.pool.quarantine();

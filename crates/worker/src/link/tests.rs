@@ -71,6 +71,7 @@ fn rig_on(
     tokio::task::spawn_local(with(pool).run(CancellationToken::new()));
     let terms = LinkTerms {
         lb: format!("http://{}", lb.address()).parse().expect("address"),
+        tls: LinkTls::default(),
         token: Some(Token::from_text("s3cret").expect("token")),
         hello: Hello {
             worker: "w".to_owned(),

@@ -298,6 +298,12 @@ impl Fleet {
             || self.left.get(&fit).is_some_and(|left| now.since(*left) < self.grace)
     }
 
+    /// Whether there is a worker whose slots both may take.
+    pub(super) fn are_rivals(&self, one: Fit, other: Fit) -> bool {
+        let groups = |fit| self.by_fit.get(&fit).into_iter().flatten();
+        one == other || groups(one).any(|group| groups(other).any(|each| each == group))
+    }
+
     /// Whether a slot of this worker may take jobs of the lane.
     pub(super) fn admits(&self, worker: WorkerId, lane: Lane) -> bool {
         self.holds(worker, lane.fit) && (lane.avoid != Some(worker) || self.members(lane.fit) <= 1)

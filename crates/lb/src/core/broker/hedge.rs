@@ -17,7 +17,7 @@ impl Broker {
         let Some(held) = self.leases.get_mut(&lease) else {
             return;
         };
-        let (worker, since) = (held.worker, held.since);
+        let (worker, since) = (held.worker, held.began);
         match std::mem::replace(&mut held.sign, Sign::Unasked) {
             Sign::Unasked => return,
             Sign::Due { at, .. } => self.timers.unset(at, Timer::Hedge(lease)),

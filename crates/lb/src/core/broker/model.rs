@@ -53,13 +53,13 @@ fn apply(broker: &mut Broker, event: &Concrete, now: Moment) -> Answer {
         Concrete::Pardon(worker) => broker.pardon(worker, now),
         Concrete::DrainWorker(worker, is_drained) => broker.drain_worker(worker, is_drained, now),
         Concrete::Spare(job, spare, fit) => {
-            let client = ClientKey([9; 16]);
-            broker.submit(Submission { job, client, fit, wall: WALL, spare: Some(spare) }, now);
+            let claim = ClientKey([9; 16]).into();
+            broker.submit(Submission { job, claim, fit, wall: WALL, spare: Some(spare) }, now);
         }
         Concrete::SlotGone(slot) => broker.slot_gone(slot, now),
         Concrete::HandoverFailed(lease) => broker.handover_failed(lease, now),
-        Concrete::Submit(job, client, fit) => {
-            broker.submit(Submission { job, client, fit, wall: WALL, spare: None }, now);
+        Concrete::Submit(job, claim, fit) => {
+            broker.submit(Submission { job, claim, fit, wall: WALL, spare: None }, now);
         }
         Concrete::Close(job) => broker.close(job, now),
         Concrete::BeginResult(worker, lease) => {

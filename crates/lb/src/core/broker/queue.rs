@@ -1,11 +1,14 @@
 //! Waiting jobs, and who goes next.
 //!
 //! Jobs that the same slots may take wait in the same lane. Clients take turns: each client with
-//! a waiting job has a number, the smallest goes next, and a client that was served goes to the
-//! end. A lane knows its clients by their numbers, so picking is a look at the first entry of
-//! each lane that a slot admits.
+//! a waiting job has a number, the smallest goes next; in its turn a client may have as many jobs
+//! leased as its priority says, and then goes to the end. A lane knows its clients by their
+//! numbers, so picking is a look at the first entry of each lane that a slot admits.
+//!
+//! Jobs that lost their worker go before all others, and take no turn: it was taken before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU8;
 
 use crate::core::ids::{ClientKey, Fit, JobId, WorkerId};
 
@@ -30,9 +33,13 @@ pub(super) struct Queue {
     next_turn: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     turn: u64,
+    /// Jobs that it may have leased before its turn is over.
+    left: usize,
+    priority: usize,
+    fresh: usize,
     /// Never an empty set.
     lanes: BTreeMap<Lane, BTreeSet<JobId>>,
 }
@@ -47,28 +54,37 @@ impl Queue {
         self.fresh
     }
 
+    /// A client's jobs that never were leased.
+    pub(super) fn len_of(&self, client: ClientKey) -> usize {
+        self.clients.get(&client).map_or(0, |waiting| waiting.fresh)
+    }
+
     pub(super) fn oldest(&self) -> Option<JobId> {
         self.jobs.first().copied()
     }
 
-    pub(super) fn push(&mut self, job: JobId, client: ClientKey, lane: Lane) {
+    pub(super) fn push(&mut self, job: JobId, client: ClientKey, priority: NonZeroU8, lane: Lane) {
         if !self.jobs.insert(job) {
             return;
         }
-        self.fresh += usize::from(lane.avoid.is_none());
+        let is_fresh = usize::from(lane.avoid.is_none());
+        self.fresh += is_fresh;
+        let priority = usize::from(priority.get());
         let next_turn = &mut self.next_turn;
         let waiting = self.clients.entry(client).or_insert_with(|| {
             *next_turn += 1;
-            Waiting { turn: *next_turn, lanes: BTreeMap::new() }
+            let lanes = BTreeMap::new();
+            Waiting { turn: *next_turn, left: priority, priority, fresh: 0, lanes }
         });
+        waiting.fresh += is_fresh;
         waiting.lanes.entry(lane).or_default().insert(job);
         self.lanes.entry(lane).or_default().insert(waiting.turn, client);
     }
 
     /// The job to go next among those in lanes that are `admitted`. It stays until it is removed;
-    /// its client goes to the end.
+    /// its client goes to the end if its turn is over.
     pub(super) fn pick(&mut self, admitted: impl Fn(Lane) -> bool) -> Option<JobId> {
-        let (_, _, job, client) = self
+        let (is_fresh, _, job, client) = self
             .lanes
             .iter()
             .filter(|(lane, _)| admitted(**lane))
@@ -78,18 +94,62 @@ impl Queue {
                 Some((lane.avoid.is_none(), *turn, *head, *client))
             })
             .min()?;
-        self.send_to_the_end(client);
+        if is_fresh {
+            self.take_turn(client);
+        }
         Some(job)
+    }
+
+    /// How many jobs go before one of this client's, if nobody comes or leaves and slots take the
+    /// lanes of these kinds: a job that waits, or else one that would come now.
+    pub(super) fn ahead(
+        &self,
+        job: Option<JobId>,
+        client: ClientKey,
+        priority: NonZeroU8,
+        kinds: impl Fn(Fit) -> bool,
+    ) -> usize {
+        let of = |waiting: &Waiting, is_fresh: bool, is_before: &dyn Fn(JobId) -> bool| {
+            let lanes = waiting.lanes.iter();
+            let lanes =
+                lanes.filter(|(lane, _)| lane.avoid.is_none() == is_fresh && kinds(lane.fit));
+            lanes.map(|(_, jobs)| jobs.iter().filter(|job| is_before(**job)).count()).sum::<usize>()
+        };
+        let mine = self.clients.get(&client);
+        let is_before = |other: JobId| job.is_none_or(|job| other < job);
+        let own = mine.map_or(0, |mine| of(mine, true, &is_before));
+        // A client that comes goes to the end.
+        let (turn, left) =
+            mine.map_or((u64::MAX, usize::from(priority.get())), |mine| (mine.turn, mine.left));
+        let rounds_before = match (own + 1).checked_sub(left) {
+            None | Some(0) => 0,
+            Some(later) => later.div_ceil(usize::from(priority.get())),
+        };
+        let mut ahead = own;
+        for (other, waiting) in &self.clients {
+            ahead += of(waiting, false, &|_| true);
+            if *other != client {
+                let rounds = rounds_before + usize::from(waiting.turn < turn);
+                let most = match rounds {
+                    0 => 0,
+                    more => waiting.left + (more - 1) * waiting.priority,
+                };
+                ahead += of(waiting, true, &|_| true).min(most);
+            }
+        }
+        ahead
     }
 
     pub(super) fn remove(&mut self, job: JobId, client: ClientKey, lane: Lane) {
         if !self.jobs.remove(&job) {
             return;
         }
-        self.fresh -= usize::from(lane.avoid.is_none());
+        let is_fresh = usize::from(lane.avoid.is_none());
+        self.fresh -= is_fresh;
         let Some(waiting) = self.clients.get_mut(&client) else {
             return;
         };
+        waiting.fresh -= is_fresh;
         let Some(jobs) = waiting.lanes.get_mut(&lane) else {
             return;
         };
@@ -109,10 +169,15 @@ impl Queue {
         }
     }
 
-    fn send_to_the_end(&mut self, client: ClientKey) {
+    fn take_turn(&mut self, client: ClientKey) {
         let Some(waiting) = self.clients.get_mut(&client) else {
             return;
         };
+        waiting.left = waiting.left.saturating_sub(1);
+        if waiting.left > 0 {
+            return;
+        }
+        waiting.left = waiting.priority;
         self.next_turn += 1;
         for lane in waiting.lanes.keys() {
             if let Some(by_turn) = self.lanes.get_mut(lane) {

@@ -8,8 +8,8 @@ use super::fleet::Taken;
 use super::queue::Lane;
 use super::terms::{Decision, Loss, Refusal};
 use super::timers::Timer;
-use super::{Broker, Job, JobState, Lease, Sign};
-use crate::core::ids::{ClientKey, JobId, SlotId, WorkerId};
+use super::{Broker, Job, JobState, Lease, Over, Sign};
+use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
 impl Broker {
@@ -17,13 +17,14 @@ impl Broker {
         let Some(found) = self.jobs.remove(&job) else {
             return;
         };
+        let place = self.place(Some(job), found.client, found.priority, found.fit);
         if let JobState::Waiting { lane, .. } = found.state {
             self.queue.remove(job, found.client, lane);
         }
         let refusal = if found.losses + found.reports > 0 {
             Refusal::WorkerLost
         } else if self.fleet.offers(found.fit) {
-            Refusal::QueueTimeout
+            Refusal::QueueTimeout(place)
         } else {
             Refusal::NoWorker
         };
@@ -31,7 +32,8 @@ impl Broker {
     }
 
     pub(super) fn overdue(&mut self, lease: LeaseId, now: Moment) {
-        let Some(Lease { job, slot, worker, .. }) = self.end_lease(lease, Some(now)) else {
+        let Some(Lease { job, slot, worker, .. }) = self.end_lease(lease, Over::Overdue, now)
+        else {
             return;
         };
         self.decisions.push_back(Decision::Lost { worker });
@@ -74,6 +76,7 @@ impl Broker {
         now: Moment,
     ) -> Option<LeaseId> {
         let found = self.jobs.get(&job)?;
+        let position = found.position;
         let Taken { worker, until: slot_until, signs } = self.fleet.unpark(slot)?;
         self.timers.unset(slot_until, Timer::Slot(slot));
         let lease = LeaseId(self.next_lease);
@@ -83,23 +86,38 @@ impl Broker {
         self.timers.set(until, Timer::Lease(lease));
         let is_watched = signs && found.spare.is_none() && self.terms.hedge.percent > 0;
         let sign = if is_watched { self.await_sign(lease, worker, now) } else { Sign::Unasked };
-        let since = now;
-        self.leases.insert(lease, Lease { job, slot, worker, lane, since, until, is_hedge, sign });
+        let began = now;
+        self.pace.begin(lane.fit);
+        self.leases.insert(lease, Lease { job, slot, worker, lane, began, until, is_hedge, sign });
         self.leased_slots.insert(slot, lease);
-        self.decisions.push_back(Decision::Lease { lease, slot, job, deadline, waited, is_hedge });
+        self.decisions.push_back(Decision::Lease {
+            lease,
+            slot,
+            job,
+            deadline,
+            waited,
+            position,
+            is_hedge,
+        });
         Some(lease)
     }
 
-    /// Ends a lease: by its result, or now.
-    pub(super) fn end_lease(&mut self, lease: LeaseId, ended: Option<Moment>) -> Option<Lease> {
-        let over = self.leases.remove(&lease)?;
-        self.leased_slots.remove(&over.slot);
-        self.timers.unset(over.until, Timer::Lease(lease));
-        if let Sign::Due { at, .. } = over.sign {
+    /// Forgets a lease, but not that there was one.
+    pub(super) fn end_lease(&mut self, lease: LeaseId, how: Over, now: Moment) -> Option<Lease> {
+        let ended = self.leases.remove(&lease)?;
+        // Only these had the time that a job of its kind takes.
+        let served = match how {
+            Over::Answered | Over::Overdue => Some(now.since(ended.began)),
+            Over::Cut => None,
+        };
+        self.pace.end(ended.lane.fit, served);
+        self.leased_slots.remove(&ended.slot);
+        self.timers.unset(ended.until, Timer::Lease(lease));
+        if let Sign::Due { at, .. } = ended.sign {
             self.timers.unset(at, Timer::Hedge(lease));
         }
-        self.fleet.over(over.worker, lease, ended);
-        Some(over)
+        self.fleet.over(ended.worker, lease, (how != Over::Answered).then_some(now));
+        Some(ended)
     }
 
     /// The other lease of a job of two; from now on it is the only one.
@@ -115,7 +133,7 @@ impl Broker {
 
     /// Nobody wants the result of a lease any more.
     pub(super) fn cancel(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(Lease { slot, .. }) = self.end_lease(lease, Some(now)) {
+        if let Some(Lease { slot, .. }) = self.end_lease(lease, Over::Cut, now) {
             self.decisions.push_back(Decision::Cancel { slot });
         }
     }
@@ -129,7 +147,7 @@ impl Broker {
 
     /// A lease was lost; if its job has another, that goes on.
     pub(super) fn lose_lease(&mut self, lease: LeaseId, now: Moment) {
-        let Some(Lease { job, worker, .. }) = self.end_lease(lease, Some(now)) else {
+        let Some(Lease { job, worker, .. }) = self.end_lease(lease, Over::Cut, now) else {
             return;
         };
         if self.other_lease(job, lease).is_none() {
@@ -174,17 +192,20 @@ impl Broker {
             self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::NoSpare });
             return;
         }
+        let until = found.deadline.map_or(until, |deadline| deadline.max(now).min(until));
         found.waiting_since = now;
         found.state = JobState::Waiting { lane, until };
-        let client = found.client;
         match self.fleet.latest_parked(lane) {
             Some(slot) => self.lease(job, slot, now),
-            None => self.enqueue(job, client, lane, until),
+            None => self.enqueue(job, lane, until),
         }
     }
 
-    pub(super) fn enqueue(&mut self, job: JobId, client: ClientKey, lane: Lane, until: Moment) {
-        self.queue.push(job, client, lane);
+    pub(super) fn enqueue(&mut self, job: JobId, lane: Lane, until: Moment) {
+        let Some(found) = self.jobs.get(&job) else {
+            return;
+        };
+        self.queue.push(job, found.client, found.priority, lane);
         self.timers.set(until, Timer::Job(job));
     }
 

@@ -93,7 +93,7 @@ impl Broker {
                 lease: *id,
                 job: lease.job,
                 worker: lease.worker,
-                age: now.since(lease.since),
+                age: now.since(lease.began),
                 is_hedge: lease.is_hedge,
             })
             .collect();

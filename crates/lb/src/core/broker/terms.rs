@@ -1,5 +1,6 @@
 //! The words in which the broker is spoken to and answers.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use pe_proto::link::LeaseId;
@@ -55,13 +56,32 @@ pub struct Arrival {
     pub is_trusted: bool,
 }
 
+/// Whose a job is, and how it may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose turn it takes.
+    pub client: ClientKey,
+    /// How many jobs of this client go before it is the next one's turn.
+    pub priority: NonZeroU8,
+    /// How many of them may wait at a time.
+    pub queued_max: usize,
+    /// How long from now its answer is of use.
+    pub deadline: Option<Duration>,
+}
+
+impl From<ClientKey> for Claim {
+    fn from(client: ClientKey) -> Self {
+        Self { client, priority: NonZeroU8::MIN, queued_max: usize::MAX, deadline: None }
+    }
+}
+
 /// A job to be run.
 #[derive(Debug, Clone, Copy)]
 pub struct Submission {
     /// Its name.
     pub job: JobId,
-    /// Whose turn it takes.
-    pub client: ClientKey,
+    /// Whose it is.
+    pub claim: Claim,
     /// What it needs.
     pub fit: Fit,
     /// Its own wall clock.
@@ -118,6 +138,8 @@ pub enum Decision {
         deadline: Duration,
         /// How long the job waited for it.
         waited: Duration,
+        /// Its position when it began to wait; 0 if a slot was there.
+        position: usize,
         /// Whether another worker has the job, too, and gave no sign of life.
         is_hedge: bool,
     },
@@ -161,15 +183,43 @@ pub enum Refusal {
     /// The load balancer is shutting down.
     Draining,
     /// Too many jobs wait.
-    QueueFull,
+    QueueFull(Place),
+    /// Too many jobs of this client wait.
+    ClientQueueFull(Place),
+    /// It would wait longer than it may.
+    TooLong(Place),
     /// No slot came free in time.
-    QueueTimeout,
+    QueueTimeout(Place),
     /// No worker can run it.
     NoWorker,
     /// Each worker that took it was lost.
     WorkerLost,
     /// A spare run, and no slot to spare.
     NoSpare,
+}
+
+impl Refusal {
+    /// Whether it is about what one client may have, or wants: others need not be refused.
+    pub fn is_of_one_client(self) -> bool {
+        match self {
+            Self::ClientQueueFull(_) | Self::TooLong(_) => true,
+            Self::Draining
+            | Self::QueueFull(_)
+            | Self::QueueTimeout(_)
+            | Self::NoWorker
+            | Self::WorkerLost
+            | Self::NoSpare => false,
+        }
+    }
+}
+
+/// Where a job stands in the queue, or would stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// 1 is the next to be leased, if nobody comes in between.
+    pub position: usize,
+    /// How long until it is leased, if slots come free as they did lately.
+    pub wait: Option<Duration>,
 }
 
 /// How a lease or a result was lost.

@@ -40,8 +40,8 @@ fn offer(images: &[u8]) -> Offer {
 }
 
 fn job(id: u64, client: u8, image: u8) -> Submission {
-    let client = ClientKey([client; 16]);
-    Submission { job: JobId(id), client, fit: fit(image), wall: WALL, spare: None }
+    let claim = Claim::from(ClientKey([client; 16]));
+    Submission { job: JobId(id), claim, fit: fit(image), wall: WALL, spare: None }
 }
 
 fn park(broker: &mut Broker, slot: u64, worker: u64, now: Moment) {
@@ -84,6 +84,11 @@ fn refusals(broker: &mut Broker) -> Vec<(u64, Refusal)> {
         }
     }
     refusals
+}
+
+/// A place of which it is not known how long it takes to the front.
+fn at_position(position: usize) -> Place {
+    Place { position, wait: None }
 }
 
 /// A broker with workers 1 and 2 that offer image 1.
@@ -146,7 +151,7 @@ fn a_full_queue_refuses_at_once() {
     for id in 1..=9 {
         broker.submit(job(id, 1, 1), at(0));
     }
-    assert_eq!(refusals(&mut broker), [(9, Refusal::QueueFull)]);
+    assert_eq!(refusals(&mut broker), [(9, Refusal::QueueFull(at_position(9)))]);
     assert_eq!(broker.census().waiting, 8);
 }
 
@@ -156,7 +161,7 @@ fn a_job_that_no_slot_took_in_time_is_refused() {
     broker.submit(job(1, 1, 1), at(0));
     assert_eq!(broker.next_timer(), Some(at(20)));
     broker.tick(at(20));
-    assert_eq!(refusals(&mut broker), [(1, Refusal::QueueTimeout)]);
+    assert_eq!(refusals(&mut broker), [(1, Refusal::QueueTimeout(at_position(1)))]);
 }
 
 #[test]
@@ -473,4 +478,103 @@ fn a_spare_run_takes_only_slots_that_nobody_waits_for_and_of_those_it_may_ask() 
     assert!(matches!(leased[..], [Decision::Lease { job: JobId(6), .. }]), "{leased:?}");
     broker.slot_gone(SlotId(1), at(1));
     assert_eq!(refusals(&mut broker), [(6, Refusal::WorkerLost)], "not leased again");
+}
+
+/// Jobs of a client, each leased in turn by parking slots; their order.
+fn order_of_leases(broker: &mut Broker, slots: std::ops::RangeInclusive<u64>) -> Vec<u64> {
+    for slot in slots {
+        park(broker, slot, 1, at(1));
+    }
+    leases(broker).into_iter().map(|(_, job)| job).collect()
+}
+
+#[test]
+fn a_client_that_floods_the_queue_is_one_of_two_in_it() {
+    let mut broker = broker();
+    for id in 1..=7 {
+        broker.submit(job(id, 1, 1), at(0));
+    }
+    broker.submit(job(8, 2, 1), at(0));
+    assert_eq!(order_of_leases(&mut broker, 1..=8), [1, 8, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_client_with_priority_has_more_jobs_in_its_turn_and_starves_nobody() {
+    let mut broker = broker();
+    for (id, client) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 2), (7, 2)] {
+        let mut submission = job(id, client, 1);
+        submission.claim.priority = NonZeroU8::new(client * 2 - 1).unwrap();
+        broker.submit(submission, at(0));
+    }
+    assert_eq!(order_of_leases(&mut broker, 1..=7), [1, 3, 4, 5, 2, 6, 7]);
+}
+
+#[test]
+fn a_client_may_have_only_so_many_jobs_waiting() {
+    let mut broker = broker();
+    for id in 1..=3 {
+        let mut submission = job(id, 1, 1);
+        submission.claim.queued_max = 2;
+        broker.submit(submission, at(0));
+    }
+    broker.submit(job(4, 2, 1), at(0));
+    assert_eq!(refusals(&mut broker), [(3, Refusal::ClientQueueFull(at_position(3)))]);
+    assert_eq!(broker.census().waiting, 3);
+}
+
+/// A broker with one slot, whose jobs took 4 s each lately, and which is taken.
+fn busy_broker() -> Broker {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(4));
+    broker.submit(job(1, 1, 1), at(4));
+    let [Decision::Lease { lease, .. }] = decisions(&mut broker)[..] else { panic!("no lease") };
+    broker.begin_result(WorkerId(1), lease, at(8)).unwrap();
+    park(&mut broker, 2, 1, at(8));
+    broker.submit(job(2, 1, 1), at(8));
+    decisions(&mut broker);
+    broker
+}
+
+#[test]
+fn what_cannot_be_leased_in_time_is_refused_at_once_with_its_place() {
+    let mut broker = busy_broker();
+    for id in 3..=8 {
+        broker.submit(job(id, 2, 1), at(8));
+    }
+    // Five wait for 20 s together, which is what all may wait.
+    let place = Place { position: 6, wait: Some(Duration::from_secs(24)) };
+    assert_eq!(refusals(&mut broker), [(8, Refusal::TooLong(place))]);
+    // Who floods the queue does not make others wait.
+    broker.submit(job(9, 3, 1), at(8));
+    assert_eq!(refusals(&mut broker), []);
+    park(&mut broker, 3, 1, at(9));
+    park(&mut broker, 4, 1, at(9));
+    let mut positions = Vec::new();
+    for decision in decisions(&mut broker) {
+        if let Decision::Lease { job, position, .. } = decision {
+            positions.push((job.0, position));
+        }
+    }
+    assert_eq!(positions, [(3, 1), (9, 2)], "each knows where it stood when it came");
+}
+
+#[test]
+fn a_deadline_leaves_time_for_the_job_itself() {
+    let mut broker = busy_broker();
+    let with_deadline = |id, seconds| {
+        let mut submission = job(id, 2, 1);
+        submission.claim.deadline = Some(Duration::from_secs(seconds));
+        submission
+    };
+    let place = Place { position: 1, wait: Some(Duration::from_secs(4)) };
+    broker.submit(with_deadline(3, 7), at(8));
+    assert_eq!(refusals(&mut broker), [(3, Refusal::TooLong(place))], "4 s until it is leased");
+    broker.submit(with_deadline(4, 9), at(8));
+    broker.tick(at(12));
+    assert_eq!(refusals(&mut broker), []);
+    broker.tick(at(13));
+    assert_eq!(refusals(&mut broker), [(4, Refusal::QueueTimeout(place))], "4 s are left of 9");
+    park(&mut broker, 3, 2, at(13));
+    broker.submit(with_deadline(5, 0), at(13));
+    assert_eq!(leases(&mut broker), [(3, 5)], "a slot that is there is not refused");
 }

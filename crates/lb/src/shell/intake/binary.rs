@@ -31,7 +31,7 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     decoder.finish()?;
     let bytes = gathered.len() as u64;
     let room = upload.into_room();
-    let body = JobBody { pieces: gathered.into_pieces(), bytes, room };
+    let body = JobBody { pieces: gathered.into_pieces(), bytes, room: Some(room) };
     Ok(Intake { spec, body, digest: digester.finish(), cache })
 }
 
@@ -55,7 +55,7 @@ async fn config(
         if read.len() - 4 >= length {
             read.advance(4);
             let config: RunConfig = json::parse(&read.split_to(length))?;
-            let spec = app.live.resolve(&config)?;
+            let spec = app.live.resolve(&config, upload.wall_ms_max())?;
             return Ok((spec, config.cache, read.freeze()));
         }
     }

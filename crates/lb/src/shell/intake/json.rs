@@ -24,26 +24,27 @@ pub(super) async fn take(app: &Arc<App>, mut upload: Upload<'_>) -> Result<Intak
     while let Some(piece) = upload.next().await? {
         gathered.push(piece);
     }
+    let wall_ms_max = upload.wall_ms_max();
     let room = upload.into_room();
     let text = gathered.into_vec();
     let (spec, archive, digest, cache) = if text.len() < LARGE {
-        convert(app, &text)?
+        convert(app, wall_ms_max, &text)?
     } else {
         let app = Arc::clone(app);
-        let converted = tokio::task::spawn_blocking(move || convert(&app, &text)).await;
-        converted.map_err(|_| NotTaken::Crashed)??
+        let converted = tokio::task::spawn_blocking(move || convert(&app, wall_ms_max, &text));
+        converted.await.map_err(|_| NotTaken::Crashed)??
     };
     let bytes = archive.len() as u64;
-    let body = JobBody { pieces: vec![archive.into()], bytes, room };
+    let body = JobBody { pieces: vec![archive.into()], bytes, room: Some(room) };
     Ok(Intake { spec, body, digest, cache })
 }
 
 type Converted = (JobSpec, Vec<u8>, Digest, CachePolicy);
 
-fn convert(app: &App, text: &[u8]) -> Result<Converted, NotTaken> {
+fn convert(app: &App, wall_ms_max: Option<u64>, text: &[u8]) -> Result<Converted, NotTaken> {
     let request: RunRequest = parse(text)?;
     let (config, stdin, files) = request.split();
-    let spec = app.live.resolve(&config)?;
+    let spec = app.live.resolve(&config, wall_ms_max)?;
     let archive = archive(stdin, files)?;
     let mut digester = JobDigester::new(&spec);
     digester.update(&archive);

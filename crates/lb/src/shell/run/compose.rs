@@ -9,7 +9,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
 use pe_proto::api::{AnswerHead, CacheStatus, Phases, ProblemKind};
 use pe_proto::outcome::{GuestPhases, WorkerPhases};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::flight::Seat;
 use super::landing::{Facts, Landing};
@@ -22,6 +21,7 @@ use crate::limits::APART_BYTES_MIN;
 use crate::metrics::{Metrics, Phase};
 use crate::respond::Failure;
 use crate::shell::app::App;
+use crate::shell::memory::Room;
 use crate::shell::outgoing::Outgoing;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -152,18 +152,14 @@ pub(super) async fn json(
 }
 
 /// The text, and its share of the memory for results if it is large.
-async fn text(
-    app: &App,
-    head: &AnswerHead,
-    landing: &Landing,
-) -> Option<(Bytes, Option<OwnedSemaphorePermit>)> {
+async fn text(app: &App, head: &AnswerHead, landing: &Landing) -> Option<(Bytes, Option<Room>)> {
     let (head, pieces) = (head.clone(), landing.pieces());
     let length = pieces.iter().map(Bytes::len).sum();
     let text = apart(length, move || to_json(head, &pieces.concat())).await?;
     if text.len() < APART_BYTES_MIN {
         return Some((text.into(), None));
     }
-    let room = make_room(app, text.len() as u64).await.ok()?;
+    let room = make_room(app, landing.client(), text.len() as u64).await.ok()?;
     Some((text.into(), Some(room)))
 }
 

@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::landing::{Facts, Landing};
 use super::receive::{Unusable, receive};
-use crate::core::broker::{Loss, Refusal};
-use crate::core::ids::ClientKey;
+use crate::core::admission::memory::NoRoom;
+use crate::core::broker::{Claim, Loss, Refusal};
 use crate::driver::{Busy, Delivery, JobVerdict, Order};
 use crate::shell::app::App;
 
@@ -38,8 +38,8 @@ pub enum NotRun {
     #[error(transparent)]
     Busy(#[from] Busy),
     /// It was run, but its result cannot be held.
-    #[error("no room for the result")]
-    NoRoom,
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// Too many wait for the same run.
     #[error("too many wait for the same job")]
     Crowded,
@@ -63,15 +63,18 @@ pub enum NotRun {
 /// A dropped future withdraws the job, and breaks off what had begun of its result.
 pub async fn execute(
     app: &App,
-    client: ClientKey,
+    claim: impl Into<Claim>,
     digest: Digest,
     order: Arc<Order>,
     progress: &watch::Sender<Progress>,
 ) -> Result<Arc<Landing>, NotRun> {
     let started = Instant::now();
-    let mut running = app.driver.submit(client, Arc::clone(&order)).await?;
+    let claim = claim.into();
+    let client = claim.client;
+    let mut running = app.driver.submit(claim, Arc::clone(&order)).await?;
     let mut reported: Option<Arc<Landing>> = None;
     let facts = |meta: ResultMeta| Facts {
+        client,
         digest,
         request_id: order.request_id.clone(),
         image: order.spec.image,
@@ -81,11 +84,12 @@ pub async fn execute(
         ran_on: None,
         origin: None,
         queued: std::time::Duration::ZERO,
+        position: 0,
         total: started.elapsed(),
     };
     loop {
-        let (delivery, queued) = match running.verdict().await {
-            JobVerdict::Delivered { delivery, queued } => (delivery, queued),
+        let (delivery, queued, position) = match running.verdict().await {
+            JobVerdict::Delivered { delivery, queued, position } => (delivery, queued, position),
             JobVerdict::Refused(refusal) => {
                 info!(?refusal, "job refused");
                 return reported.ok_or(NotRun::Refused(refusal));
@@ -110,7 +114,8 @@ pub async fn execute(
         let bytes = head.archive_bytes;
         let worker = head.ran_on.worker.clone();
         let (ran_on, origin) = (Some(head.ran_on), Some(origin));
-        let facts = Facts { worker_phases: head.phases, ran_on, origin, queued, ..facts(meta) };
+        let facts =
+            Facts { worker_phases: head.phases, ran_on, origin, queued, position, ..facts(meta) };
         let begun = |landing: &Arc<Landing>| {
             if !is_lost {
                 progress.send_replace(Progress::Begun(Arc::clone(landing)));
@@ -118,7 +123,7 @@ pub async fn execute(
         };
         let landing = match receive(app, facts, bytes, pieces, receipt, begun).await {
             Ok(landing) => landing,
-            Err(Unusable::NoRoom) => return reported.ok_or(NotRun::NoRoom),
+            Err(Unusable::NoRoom(no_room)) => return reported.ok_or(NotRun::NoRoom(no_room)),
             Err(unusable) => {
                 warn!(worker, reason = %unusable, "result unusable");
                 app.metrics.results_retried.inc();

@@ -20,9 +20,10 @@ use super::landing::Landing;
 use super::{compose, is_proof};
 use crate::cache::rules;
 use crate::core::flights::{Boarded, FlightId, Flights as Core, Left, Row};
-use crate::core::ids::ClientKey;
 use crate::driver::Order;
 use crate::limits::FLIGHT_SEATS_MAX;
+use crate::respond::Failure;
+use crate::shell::admit::Ticket;
 use crate::shell::app::App;
 
 /// All flights.
@@ -107,22 +108,32 @@ impl Flights {
 /// Takes a seat on the flight of a job, which is started if there is none. A job that leaves the
 /// cache alone, or replaces what is there, is run for itself.
 ///
+/// Only who starts a flight needs to be admitted, and pays for it: `admit` is asked if there is
+/// none to join.
+///
 /// # Errors
-/// Too many wait for the same job.
+/// Too many wait for the same job, or it may not be run for this caller.
 pub(super) fn board(
     app: &Arc<App>,
-    client: ClientKey,
     digest: Digest,
     policy: CachePolicy,
     order: Arc<Order>,
-) -> Result<Seat, NotRun> {
+    admit: impl FnOnce() -> Result<Ticket, Failure>,
+) -> Result<Seat, Failure> {
+    if policy == CachePolicy::Use {
+        let joined = app.flights.core().join(digest);
+        if let Some(joined) = joined {
+            return seat(app, joined);
+        }
+    }
+    let mut ticket = Some(admit()?);
     let start = |flight: FlightId| {
         let (sender, progress) = watch::channel(Progress::Running);
         let request_id = Arc::from(order.request_id.as_str());
         let run = run(
             Arc::clone(app),
             Closing(Arc::clone(app), flight),
-            client,
+            ticket.take(),
             policy,
             digest,
             order,
@@ -143,6 +154,14 @@ pub(super) fn board(
         observe(app, &core);
         boarded
     };
+    if let Some(unused) = ticket {
+        // Somebody else was a moment quicker.
+        unused.refund();
+    }
+    seat(app, boarded)
+}
+
+fn seat(app: &Arc<App>, boarded: Boarded<Shared>) -> Result<Seat, Failure> {
     let (flight, shared, status) = match boarded {
         Boarded::Started(flight, shared) => (flight, shared, CacheStatus::Miss),
         Boarded::Joined(flight, shared) => {
@@ -151,7 +170,7 @@ pub(super) fn board(
         }
         Boarded::Full => {
             app.metrics.cache.flights_full.inc();
-            return Err(NotRun::Crowded);
+            return Err(NotRun::Crowded.into());
         }
     };
     Ok(Seat { app: Arc::clone(app), flight, progress: shared.progress, status })
@@ -161,15 +180,19 @@ pub(super) fn board(
 async fn run(
     app: Arc<App>,
     closing: Closing,
-    client: ClientKey,
+    ticket: Option<Ticket>,
     policy: CachePolicy,
     digest: Digest,
     order: Arc<Order>,
     progress: watch::Sender<Progress>,
 ) {
     let arch = order.spec.arch;
-    let last = match execute(&app, client, digest, order, &progress).await {
+    let claim = ticket.as_ref().map(Ticket::claim);
+    // Without a ticket nothing was started; the crash that this would be is told as one.
+    let Some((claim, ticket)) = claim.zip(ticket) else { return };
+    let last = match execute(&app, claim, digest, order, &progress).await {
         Ok(landing) => {
+            ticket.settle(landing.meta());
             let head = landing.head(CacheStatus::Hit);
             compose::count(&app.metrics, &head);
             if is_proof(landing.outcome()) {
@@ -181,7 +204,14 @@ async fn run(
             }
             Progress::Landed(landing)
         }
-        Err(not_run) => Progress::NotRun(not_run),
+        Err(not_run) => {
+            match not_run {
+                NotRun::Refused(_) | NotRun::Busy(_) => ticket.refund(),
+                // It was run, or may have been: what was set aside stays spent.
+                NotRun::NoRoom(_) | NotRun::Crowded | NotRun::Crashed => drop(ticket),
+            }
+            Progress::NotRun(not_run)
+        }
     };
     // In this order: who comes from now on finds the result in the cache, or runs the job anew.
     drop(closing);
@@ -198,6 +228,11 @@ impl Drop for Closing {
 }
 
 impl Seat {
+    /// Whether the flight was there before.
+    pub(super) fn is_joined(&self) -> bool {
+        self.status == CacheStatus::Joined
+    }
+
     /// Waits for the result.
     ///
     /// # Errors

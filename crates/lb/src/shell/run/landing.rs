@@ -13,11 +13,13 @@ use bytes::Bytes;
 use pe_proto::api::{AnswerHead, CacheStatus};
 use pe_proto::outcome::{RanOn, WorkerPhases};
 use pe_proto::{Digest, JobLimits, Outcome, ResultMeta};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit};
+use tokio::sync::OnceCell;
 
 use super::compose;
+use crate::core::ids::ClientKey;
 use crate::core::trust::Identity;
 use crate::shell::app::Gathered;
+use crate::shell::memory::Room;
 use crate::shell::outgoing::Aborted;
 
 /// See the module.
@@ -27,14 +29,16 @@ pub struct Landing {
     bytes: u64,
     state: Mutex<State>,
     /// Its share of the memory for results.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Room>,
     /// As JSON for all who joined, and its share.
-    pub(super) joined: OnceCell<Option<(Bytes, Option<OwnedSemaphorePermit>)>>,
+    pub(super) joined: OnceCell<Option<(Bytes, Option<Room>)>>,
 }
 
 /// What is said of a result beside its archive.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
+    /// Whose memory it takes.
+    pub(super) client: ClientKey,
     pub(super) digest: Digest,
     pub(super) request_id: String,
     pub(super) image: Digest,
@@ -46,6 +50,8 @@ pub(super) struct Facts {
     pub(super) origin: Option<Arc<Identity>>,
     /// How long the job waited for leases.
     pub(super) queued: Duration,
+    /// Its position in the queue when it came; 0 if it did not wait.
+    pub(super) position: usize,
     /// From the job being handed in to its result.
     pub(super) total: Duration,
 }
@@ -60,7 +66,7 @@ struct State {
 }
 
 impl Landing {
-    pub(super) fn new(facts: Facts, bytes: u64, room: Option<OwnedSemaphorePermit>) -> Self {
+    pub(super) fn new(facts: Facts, bytes: u64, room: Option<Room>) -> Self {
         let state = Mutex::new(State::default());
         Self { facts, bytes, state, _room: room, joined: OnceCell::new() }
     }
@@ -73,6 +79,21 @@ impl Landing {
     /// Who sent it; nobody for one of ours.
     pub fn origin(&self) -> Option<&Arc<Identity>> {
         self.facts.origin.as_ref()
+    }
+
+    /// What is known of the run.
+    pub(super) fn meta(&self) -> &ResultMeta {
+        &self.facts.meta
+    }
+
+    /// How long the job waited for leases, and its position in the queue when it came.
+    pub(super) fn wait(&self) -> (Duration, usize) {
+        (self.facts.queued, self.facts.position)
+    }
+
+    /// On whose behalf it was run.
+    pub(super) fn client(&self) -> ClientKey {
+        self.facts.client
     }
 
     /// Length of the whole archive.
@@ -150,6 +171,7 @@ mod tests {
 
     fn landing(bytes: u64) -> Landing {
         let facts = Facts {
+            client: ClientKey([0; 16]),
             digest: Digest([0; 32]),
             request_id: String::new(),
             image: Digest([0; 32]),
@@ -159,6 +181,7 @@ mod tests {
             ran_on: None,
             origin: None,
             queued: Duration::ZERO,
+            position: 0,
             total: Duration::ZERO,
         };
         Landing::new(facts, bytes, None)

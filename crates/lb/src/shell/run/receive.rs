@@ -6,13 +6,15 @@ use futures_util::StreamExt as _;
 use pe_proto::JobLimits;
 use pe_proto::archive::{BadArchive, Bounds, Decoder, Role};
 use pe_proto::limits::{ARCHIVE_ENTRIES_MAX, RESULT_OVERHEAD_BYTES};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
 
 use super::landing::{Facts, Landing};
+use crate::core::admission::memory::{Kind, NoRoom};
+use crate::core::ids::ClientKey;
 use crate::driver::{PieceLost, Pieces, Receipt};
 use crate::limits::{RELAY_HELD_BYTES, RESULT_ROOM_WAIT};
 use crate::shell::app::App;
+use crate::shell::memory::Room;
 
 /// Why a result cannot be answered with.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +25,8 @@ pub(super) enum Unusable {
     Bad(#[from] BadArchive),
     #[error("archive is not of the length it was said to have")]
     Length,
-    #[error("no room to collect it")]
-    NoRoom,
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 /// Takes all of a result off its worker. `begun` is called when so much of it is here that it may
@@ -46,7 +48,7 @@ pub(super) async fn receive(
         let _ = receipt.send(Receipt::Bad);
         return Err(Unusable::Length);
     }
-    let room = make_room(app, archive_bytes).await?;
+    let room = make_room(app, facts.client, archive_bytes).await?;
     let landing = Landing::new(facts, archive_bytes, Some(room));
     let landing = Unfinished(Some(Arc::new(landing)));
     let taken = take(app, landing, Decoder::new(bounds), &mut pieces, begun).await;
@@ -57,7 +59,7 @@ pub(super) async fn receive(
             Some(Receipt::Bad)
         }
         // There is nobody left to be told.
-        Err(Unusable::Lost(_) | Unusable::NoRoom) => None,
+        Err(Unusable::Lost(_) | Unusable::NoRoom(_)) => None,
     };
     if let Some(verdict) = verdict {
         let _ = receipt.send(verdict);
@@ -138,9 +140,9 @@ fn bounds(limits: &JobLimits) -> Bounds {
 }
 
 /// A share of the memory for results.
-pub(super) async fn make_room(app: &App, bytes: u64) -> Result<OwnedSemaphorePermit, Unusable> {
-    let permits = u32::try_from(bytes).map_err(|_| Unusable::NoRoom)?;
-    let room = Arc::clone(&app.results).acquire_many_owned(permits);
-    let room = timeout(RESULT_ROOM_WAIT, room).await.map_err(|_| Unusable::NoRoom)?;
-    room.map_err(|_| Unusable::NoRoom)
+pub(super) async fn make_room(app: &App, client: ClientKey, bytes: u64) -> Result<Room, NoRoom> {
+    let mut room = app.memory.room(Kind::Result, client);
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    room.grow_in_time(bytes, RESULT_ROOM_WAIT).await?;
+    Ok(room)
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::doctor::facts::HostFacts;
 use crate::doctor::{Needs, checks};
 use crate::host;
-use crate::link::{LbAddress, Token, call};
+use crate::link::{LbAddress, LinkTls, Token, call};
 
 /// How the LB answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,7 @@ impl LbFacts {
 /// Asks the LB; the clock is judged by its answer.
 pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>) -> Probe {
     let (lb, token_file) = (config.lb.clone(), config.token_file.clone());
+    let tls = config.lb_tls.clone();
     let (facts, arch) = (Arc::clone(facts), needs.arch);
     let name = config.name.clone().unwrap_or_else(host::name);
     let deployment = config.deployment.clone();
@@ -82,7 +83,7 @@ pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>)
         let found = match lb {
             Some(lb) => {
                 let hello = hello(name, arch.unwrap_or(Arch::X86_64), deployment);
-                look(lb, token, hello).await
+                look(lb, &tls, token, hello).await
             }
             None => LbFacts::NotSet,
         };
@@ -118,10 +119,10 @@ fn hello(name: String, arch: Arch, deployment: String) -> Hello {
 /// What the LB's log shows after the worker's name.
 const DOCTOR: &str = " (doctor)";
 
-async fn look(lb: LbAddress, token: Option<Token>, hello: Hello) -> LbFacts {
+async fn look(lb: LbAddress, tls: &LinkTls, token: Option<Token>, hello: Hello) -> LbFacts {
     let at = lb.to_string();
     let began = tokio::time::Instant::now();
-    let called = call::call(lb, token, hello).await;
+    let called = call::call(lb, tls, token, hello).await;
     let took = began.elapsed();
     let off = |date: Option<SystemTime>| date.map(|date| apart(date, SystemTime::now()));
     match called {

@@ -1,5 +1,6 @@
 //! Random events, and the things that their numbers mean.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use pe_proto::link::LeaseId;
@@ -7,7 +8,7 @@ use pe_proto::{Arch, Digest};
 use proptest::prelude::*;
 
 use super::reference::Model;
-use crate::core::broker::{Begun, Loss, NotHeld, ParkRefused, Spare, Who};
+use crate::core::broker::{Begun, Claim, Loss, NotHeld, ParkRefused, Spare, Who};
 use crate::core::ids::{ClientKey, Fit, JobId, OwnerKey, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
@@ -25,7 +26,7 @@ pub(super) enum Event {
     Spare { owner: u8, who: u8, image: u8 },
     SlotGone { slot: u8 },
     HandoverFailed { lease: u8 },
-    Submit { client: u8, image: u8 },
+    Submit { client: u8, image: u8, deadline: u8 },
     Close { job: u8 },
     BeginResult { lease: u8, is_holder: bool },
     ResultLost { job: u8, is_reported: bool },
@@ -52,7 +53,8 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => (0..3u8, 0..3u8, 0..3u8).prop_map(|(owner, who, image)| Spare { owner, who, image }),
         2 => any().prop_map(|slot| SlotGone { slot }),
         1 => any().prop_map(|lease| HandoverFailed { lease }),
-        12 => (0..4u8, 0..3u8).prop_map(|(client, image)| Submit { client, image }),
+        12 => (0..4u8, 0..3u8, 0..40u8)
+            .prop_map(|(client, image, deadline)| Submit { client, image, deadline }),
         2 => any().prop_map(|job| Close { job }),
         4 => (any(), prop::bool::weighted(0.8))
             .prop_map(|(lease, is_holder)| BeginResult { lease, is_holder }),
@@ -64,6 +66,21 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
 
 pub(super) fn image(number: u8) -> Fit {
     Fit { arch: Arch::X86_64, image: Digest([number; 32]) }
+}
+
+/// Clients differ in priority and in how many jobs they may have waiting; half of the jobs have a
+/// deadline.
+fn claim(client: u8, deadline: u8) -> Claim {
+    Claim {
+        client: ClientKey([client; 16]),
+        priority: priority(client),
+        queued_max: usize::from(client) + 1,
+        deadline: (deadline < 20).then(|| Duration::from_secs(deadline.into())),
+    }
+}
+
+pub(super) fn priority(client: u8) -> NonZeroU8 {
+    NonZeroU8::MIN.saturating_add(client % 3)
 }
 
 /// Offer 0: nothing; 1: image 0; 2: image 1; 3: both. Image 2 is never on offer.
@@ -91,7 +108,7 @@ pub(super) enum Concrete {
     Spare(JobId, Spare, Fit),
     SlotGone(SlotId),
     HandoverFailed(LeaseId),
-    Submit(JobId, ClientKey, Fit),
+    Submit(JobId, Claim, Fit),
     Close(JobId),
     BeginResult(WorkerId, LeaseId),
     ResultLost(JobId, Loss),
@@ -166,10 +183,10 @@ impl Names {
             }
             Event::SlotGone { slot } => Concrete::SlotGone(pick(&self.slots, slot)?),
             Event::HandoverFailed { lease } => Concrete::HandoverFailed(pick(&self.leases, lease)?),
-            Event::Submit { client, image: number } => {
+            Event::Submit { client, image: number, deadline } => {
                 let job = JobId(self.next);
                 self.jobs.push(job);
-                Concrete::Submit(job, ClientKey([client; 16]), image(number))
+                Concrete::Submit(job, claim(client, deadline), image(number))
             }
             Event::Close { job } => Concrete::Close(pick(&self.jobs, job)?),
             Event::BeginResult { lease, is_holder } => {

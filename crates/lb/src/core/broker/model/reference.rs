@@ -6,11 +6,13 @@ use std::time::Duration;
 use pe_proto::Digest;
 use pe_proto::link::LeaseId;
 
-use super::events::{Answer, Concrete, image, images, owner};
+use super::events::{Answer, Concrete, image, images, owner, priority};
 use crate::core::broker::fleet::past_max;
 use crate::core::broker::rtt::{Budget, Rtt};
 use crate::core::broker::timers::Timer;
-use crate::core::broker::{Begun, Decision, Loss, NotHeld, ParkRefused, Refusal, Spare, Terms};
+use crate::core::broker::{
+    Begun, Claim, Decision, Loss, NotHeld, ParkRefused, Place, Refusal, Spare, Terms,
+};
 use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::limits::LATE_RESULT_GRACE;
@@ -24,8 +26,10 @@ pub(super) struct Model {
     pub(super) parked: Vec<(SlotId, WorkerId, Moment, bool)>,
     pub(super) jobs: BTreeMap<JobId, ModelJob>,
     leases: BTreeMap<LeaseId, ModelLease>,
-    /// Clients with waiting jobs, next one first.
-    rotation: Vec<ClientKey>,
+    /// Clients with waiting jobs, next one first, and how many jobs are left of their turn.
+    rotation: Vec<(ClientKey, u8)>,
+    /// How long leases took, moving averages.
+    services: BTreeMap<Fit, Duration>,
     left: BTreeMap<Fit, Moment>,
     budget: Budget,
     next_lease: u64,
@@ -45,7 +49,7 @@ pub(super) struct ModelWorker {
     past: Vec<(LeaseId, Option<Moment>)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ModelJob {
     client: ClientKey,
     fit: Fit,
@@ -53,6 +57,8 @@ pub(super) struct ModelJob {
     reports: u8,
     avoid: Option<WorkerId>,
     since: Moment,
+    deadline: Option<Moment>,
+    position: usize,
     is_spare: bool,
     is_hedged: bool,
     pub(super) state: ModelState,
@@ -68,6 +74,7 @@ pub(super) enum ModelState {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ModelLease {
     job: JobId,
+    fit: Fit,
     slot: SlotId,
     pub(super) worker: WorkerId,
     since: Moment,
@@ -103,6 +110,7 @@ impl Model {
             jobs: BTreeMap::new(),
             leases: BTreeMap::new(),
             rotation: Vec::new(),
+            services: BTreeMap::new(),
             left: BTreeMap::new(),
             budget: Budget::new(&terms.hedge),
             next_lease: 1,
@@ -133,7 +141,7 @@ impl Model {
 
     fn forget_clients(&mut self) {
         let jobs = &self.jobs;
-        self.rotation.retain(|client| {
+        self.rotation.retain(|(client, _)| {
             jobs.values()
                 .any(|job| job.client == *client && matches!(job.state, ModelState::Waiting(_)))
         });
@@ -141,22 +149,77 @@ impl Model {
 
     /// The waiting job to go next among the admitted.
     fn next_job(&self, admitted: impl Fn(&ModelJob) -> bool) -> Option<JobId> {
-        self.jobs
+        let waiting = self
+            .jobs
             .iter()
-            .filter(|(_, job)| matches!(job.state, ModelState::Waiting(_)) && admitted(job))
-            .min_by_key(|(id, job)| {
-                let turn = self.rotation.iter().position(|client| *client == job.client);
-                (job.avoid.is_none(), turn, **id)
-            })
-            .map(|(id, _)| *id)
+            .filter(|(_, job)| matches!(job.state, ModelState::Waiting(_)) && admitted(job));
+        next(waiting, &self.rotation)
     }
 
     fn lease_from_queue(&mut self, id: JobId, slot: SlotId) {
-        let client = self.jobs[&id].client;
-        self.rotation.retain(|each| *each != client);
-        self.rotation.push(client);
+        take_turn(&mut self.rotation, &self.jobs[&id]);
         self.lease(id, slot, false);
         self.forget_clients();
+    }
+
+    /// Whether some worker's slots may take both.
+    fn are_rivals(&self, one: Fit, other: Fit) -> bool {
+        let offering = self.offering(other);
+        one == other || self.offering(one).iter().any(|worker| offering.contains(worker))
+    }
+
+    /// Where a job stands that waits: the queue is played to where it is leased.
+    fn place(&self, id: JobId, waiting: &ModelJob) -> Place {
+        let of_interest = |(id, job): (&JobId, &ModelJob)| {
+            let is_waiting = matches!(job.state, ModelState::Waiting(_));
+            (is_waiting && self.are_rivals(waiting.fit, job.fit)).then(|| (*id, job.clone()))
+        };
+        let mut jobs: BTreeMap<JobId, ModelJob> =
+            self.jobs.iter().filter_map(of_interest).collect();
+        jobs.insert(id, waiting.clone());
+        let mut rotation = self.rotation.clone();
+        if !rotation.iter().any(|(client, _)| *client == waiting.client) {
+            rotation.push((waiting.client, priority(waiting.client.0[0]).get()));
+        }
+        let mut position = 1;
+        loop {
+            let picked = next(jobs.iter(), &rotation).unwrap();
+            if picked == id {
+                break;
+            }
+            let job = jobs.remove(&picked).unwrap();
+            take_turn(&mut rotation, &job);
+            position += 1;
+        }
+        Place { position, wait: self.expected(waiting.fit, position) }
+    }
+
+    /// By how many jobs are leased now and how long they took lately.
+    fn expected(&self, fit: Fit, position: usize) -> Option<Duration> {
+        let mut leased: BTreeMap<Fit, u32> = BTreeMap::new();
+        for lease in self.leases.values() {
+            if self.are_rivals(fit, lease.fit) {
+                *leased.entry(lease.fit).or_default() += 1;
+            }
+        }
+        let all: u32 = leased.values().sum();
+        let (mut known, mut per_second) = (0.0, 0.0);
+        for (fit, leased) in leased {
+            if let Some(service) = self.services.get(&fit) {
+                known += f64::from(leased);
+                per_second += f64::from(leased) / service.as_secs_f64().max(1e-6);
+            }
+        }
+        let position = f64::from(u32::try_from(position).unwrap());
+        let per_second = per_second * f64::from(all) / known;
+        (known > 0.0).then(|| Duration::from_secs_f64(position / per_second))
+    }
+
+    /// A lease ended, and took as long as jobs of its kind do.
+    fn served(&mut self, lease: &ModelLease) {
+        let took = self.now.since(lease.since);
+        let before = self.services.get(&lease.fit).map(|service| (*service * 7 + took) / 8);
+        self.services.insert(lease.fit, before.unwrap_or(took));
     }
 
     fn lease(&mut self, id: JobId, slot: SlotId, is_hedge: bool) {
@@ -179,9 +242,18 @@ impl Model {
             self.budget.earn();
         }
         let (since, until) = (self.now, self.now.after(deadline));
-        self.leases
-            .insert(lease, ModelLease { job: id, slot, worker, since, until, is_hedge, sign });
-        self.decisions.push(Decision::Lease { lease, slot, job: id, deadline, waited, is_hedge });
+        let (position, fit) = (job.position, job.fit);
+        let bond = ModelLease { job: id, fit, slot, worker, since, until, is_hedge, sign };
+        self.leases.insert(lease, bond);
+        self.decisions.push(Decision::Lease {
+            lease,
+            slot,
+            job: id,
+            deadline,
+            waited,
+            position,
+            is_hedge,
+        });
     }
 
     /// Ends a lease; tells the other lease of its job.
@@ -206,19 +278,24 @@ impl Model {
 
     fn wait(&mut self, id: JobId) {
         let until = self.now.after(self.terms.queue_wait);
-        let now = self.now;
-        let job = self.jobs.get_mut(&id).unwrap();
-        if job.is_spare {
+        let deadline = self.jobs[&id].deadline.unwrap_or(until);
+        if self.jobs[&id].is_spare {
             self.jobs.remove(&id);
             return self.refuse(id, Refusal::NoSpare);
         }
+        self.wait_until(id, until.min(deadline.max(self.now)));
+    }
+
+    fn wait_until(&mut self, id: JobId, until: Moment) {
+        let now = self.now;
+        let job = self.jobs.get_mut(&id).unwrap();
         job.state = ModelState::Waiting(until);
         job.since = now;
         let client = job.client;
         if let Some(slot) = self.latest_for(&self.jobs[&id]) {
             self.lease(id, slot, false);
-        } else if !self.rotation.contains(&client) {
-            self.rotation.push(client);
+        } else if !self.rotation.iter().any(|(known, _)| *known == client) {
+            self.rotation.push((client, priority(client.0[0]).get()));
         }
     }
 
@@ -336,9 +413,9 @@ impl Model {
                     }
                 }
             }
-            Concrete::Submit(id, client, fit) => self.submit(id, client, fit, None),
+            Concrete::Submit(id, claim, fit) => self.submit(id, claim, fit, None),
             Concrete::Spare(id, spare, fit) => {
-                self.submit(id, ClientKey([9; 16]), fit, Some(spare));
+                self.submit(id, ClientKey([9; 16]).into(), fit, Some(spare));
             }
             Concrete::Close(id) => {
                 let now = self.now;
@@ -433,6 +510,7 @@ impl Model {
             });
         }
         let (over, other) = self.end(lease, None);
+        self.served(&over);
         self.decisions.push(Decision::Settle { slot: over.slot });
         if let Some(other) = other {
             let (other, _) = self.end(other, Some(now));
@@ -442,7 +520,7 @@ impl Model {
         Ok(Begun { job: over.job, is_hedge: over.is_hedge })
     }
 
-    fn submit(&mut self, id: JobId, client: ClientKey, fit: Fit, spare: Option<Spare>) {
+    fn submit(&mut self, id: JobId, claim: Claim, fit: Fit, spare: Option<Spare>) {
         let graced = |at: Moment| self.now.since(at) < self.terms.worker_grace;
         let may_run = !self.offering(fit).is_empty()
             || graced(Moment::START)
@@ -453,13 +531,16 @@ impl Model {
         if !may_run {
             return self.refuse(id, Refusal::NoWorker);
         }
-        let job = ModelJob {
+        let Claim { client, queued_max, deadline, .. } = claim;
+        let mut job = ModelJob {
             client,
             fit,
             losses: 0,
             reports: 0,
             avoid: None,
             since: self.now,
+            deadline: deadline.map(|deadline| self.now.after(deadline)),
+            position: 0,
             is_spare: spare.is_some(),
             is_hedged: false,
             state: ModelState::Waiting(self.now),
@@ -479,14 +560,29 @@ impl Model {
             }
             return;
         }
-        let is_waiting =
-            |job: &&ModelJob| matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none();
-        let waiting = self.jobs.values().filter(is_waiting).count();
-        if self.latest_for(&job).is_none() && waiting >= self.terms.queue_jobs_max {
-            return self.refuse(id, Refusal::QueueFull);
+        let service = self.services.get(&fit).copied().unwrap_or_default().min(WALL);
+        let patience = deadline.map(|deadline| deadline.saturating_sub(service));
+        let patience = self.terms.queue_wait.min(patience.unwrap_or(Duration::MAX));
+        if self.latest_for(&job).is_none() {
+            let place = self.place(id, &job);
+            let is_fresh = |job: &&ModelJob| {
+                matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none()
+            };
+            let fresh: Vec<&ModelJob> = self.jobs.values().filter(is_fresh).collect();
+            let own = fresh.iter().filter(|job| job.client == client).count();
+            if fresh.len() >= self.terms.queue_jobs_max {
+                return self.refuse(id, Refusal::QueueFull(place));
+            }
+            if own >= queued_max {
+                return self.refuse(id, Refusal::ClientQueueFull(place));
+            }
+            if patience.is_zero() || place.wait.is_some_and(|wait| wait > patience) {
+                return self.refuse(id, Refusal::TooLong(place));
+            }
+            job.position = place.position;
         }
         self.jobs.insert(id, job);
-        self.wait(id);
+        self.wait_until(id, self.now.after(patience));
     }
 
     /// What is due next. It is looked for anew each time, as one thing that is done may do away
@@ -520,17 +616,19 @@ impl Model {
                     self.decisions.push(Decision::Release { slot });
                 }
                 Timer::Job(id) => {
+                    let place = self.place(id, &self.jobs[&id]);
                     let job = self.jobs.remove(&id).unwrap();
                     let refusal = match (job.losses + job.reports, self.offering(job.fit).len()) {
                         (1.., _) => Refusal::WorkerLost,
                         (0, 0) => Refusal::NoWorker,
-                        (0, _) => Refusal::QueueTimeout,
+                        (0, _) => Refusal::QueueTimeout(place),
                     };
                     self.refuse(id, refusal);
                     self.forget_clients();
                 }
                 Timer::Lease(lease) => {
                     let (over, other) = self.end(lease, Some(now));
+                    self.served(&over);
                     self.decisions.push(Decision::Lost { worker: over.worker });
                     if other.is_none() {
                         self.jobs.remove(&over.job);
@@ -576,5 +674,29 @@ impl Model {
 
     pub(super) fn quarantined(&self) -> usize {
         self.workers.values().filter(|worker| worker.quarantined.is_some()).count()
+    }
+}
+
+fn next<'a>(
+    waiting: impl Iterator<Item = (&'a JobId, &'a ModelJob)>,
+    rotation: &[(ClientKey, u8)],
+) -> Option<JobId> {
+    let by_turn = |(id, job): &(&JobId, &ModelJob)| {
+        let turn = rotation.iter().position(|(client, _)| *client == job.client);
+        (job.avoid.is_none(), turn, **id)
+    };
+    waiting.min_by_key(by_turn).map(|(id, _)| *id)
+}
+
+/// A job that lost its worker takes no turn.
+fn take_turn(rotation: &mut Vec<(ClientKey, u8)>, job: &ModelJob) {
+    let at = rotation.iter().position(|(client, _)| *client == job.client).unwrap();
+    if job.avoid.is_some() {
+        return;
+    }
+    rotation[at].1 -= 1;
+    if rotation[at].1 == 0 {
+        let (client, _) = rotation.remove(at);
+        rotation.push((client, priority(client.0[0]).get()));
     }
 }
