@@ -345,6 +345,7 @@ impl Books {
                 self.lease_ended(slot)
             }
             Decision::Refuse { job, refusal } => self.refused(job, refusal),
+            Decision::Lost { .. } => Ok(()),
             Decision::Overdue { job } => {
                 self.figures.overdue += 1;
                 let case = self.cases.remove(&job);

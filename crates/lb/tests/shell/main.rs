@@ -23,3 +23,4 @@ mod loss;
 mod requests;
 mod results;
 mod tls;
+mod trust;
