@@ -4,6 +4,7 @@
 mod admission;
 pub mod cache;
 pub mod edge;
+mod fleet;
 mod memory;
 mod ops;
 pub mod trust;
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::core::broker::Census;
+use crate::driver::WorkerRow;
 use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
@@ -269,12 +271,14 @@ impl Metrics {
         set(&self.trust.quarantined, census.quarantined);
     }
 
-    /// All of it in Prometheus' text format.
+    /// All of it in Prometheus' text format, and how each of these workers is.
     ///
     /// # Errors
     /// A metric that cannot be written: a defect.
-    pub fn text(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+    pub fn text(&self, workers: &[WorkerRow]) -> prometheus::Result<String> {
+        let mut families = self.registry.gather();
+        families.extend(fleet::families(workers)?);
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -333,6 +337,15 @@ impl Builder {
 
     fn float_gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
         self.register(Gauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn float_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<GaugeVec> {
+        self.register(GaugeVec::new(Self::opts(name, help), labels)?)
     }
 
     /// Always 1: what is told is the label.

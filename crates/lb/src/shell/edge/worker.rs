@@ -98,7 +98,7 @@ pub async fn serve(
                 Sentence::AtOnce => break,
                 Sentence::AfterAnswer => {
                     is_ending = true;
-                    connection.as_mut().graceful_shutdown();
+                    connection.connection().graceful_shutdown();
                 }
             },
             // A place at this listener is for workers, not for whoever connects.
