@@ -257,14 +257,17 @@ async fn workers_jobs_and_leases_are_seen_and_a_worker_is_drained() {
     let drain = r#"{"worker":"attic","draining":true}"#;
     let drained = change(&operator, "/admin/v1/drain-worker", drain).await.json();
     assert_eq!(drained["changed"], 1, "{drained}");
-    assert_eq!(worker.park().await.status().await, 204, "no more jobs");
+    // Its slots stay parked, and the job that could have one waits.
+    let held = worker.park().await;
+    let census = lb.until(|census| census.parked == 1).await;
+    assert_eq!(census.waiting, 1);
     let workers = operator.get("/admin/v1/workers").await.json();
     assert_eq!(workers["workers"][0]["is_draining"], true);
     assert_eq!(worker.done(lease.head.lease, exited(0), &result(b"", &[])).await, 204);
     assert_eq!(first.answer().await.expect("an answer").status, 200);
     let undo = r#"{"worker":"attic","draining":false}"#;
     change(&operator, "/admin/v1/drain-worker", undo).await;
-    assert!(worker.park().await.lease().await.is_some(), "the second job");
+    assert!(held.lease().await.is_some(), "the second job");
 
     let unknown = r#"{"worker":"cellar","draining":true}"#;
     let unknown = change(&operator, "/admin/v1/drain-worker", unknown).await;
