@@ -78,22 +78,6 @@ pub const QUARANTINE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// So long after its last quarantine a worker's next one is short again.
 pub const QUARANTINE_FORGET: Duration = Duration::from_secs(24 * 3600);
 
-/// Of results of untrusted workers that a cache wants, so many of a hundred are confirmed by a
-/// second run (default): all, as the others are kept for nobody.
-pub const CONFIRM_PERCENT: u8 = 100;
-
-/// Confirming runs at a time: they are nobody's business but ours.
-pub const CONFIRMS_AT_ONCE: usize = 4;
-
-/// Results that wait to be confirmed; each keeps its job in memory. More are not cached.
-pub const CONFIRMS_WAITING_MAX: usize = 64;
-
-/// How often a slot to spare is looked for, and the pause between: a fleet that is busy for
-/// longer has better things to do.
-pub const SPARE_TRIES: u32 = 5;
-/// See [`SPARE_TRIES`].
-pub const SPARE_PAUSE: Duration = Duration::from_secs(2);
-
 /// What a wrong token costs who shows it, so that guessing is slow.
 pub const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(2);
 
@@ -369,6 +353,10 @@ pub const WORKER_CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
 /// Bytes of an answer that HTTP/2 may hold for a stream whose peer does not read.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bytes that a connection may have written before they are sent. A turn's answers go out together,
+/// and sixteen small ones are worth it; much more would only be copied.
+pub const OUTBOX_BYTES: usize = 64 * 1024;
 
 /// Largest piece of an answer given to the connection at a time; bounds the same for HTTP/1.
 pub const PIECE_BYTES: usize = 32 * 1024;

@@ -447,8 +447,8 @@ impl Books {
         let is_fair = match refusal {
             Refusal::Draining => self.is_draining && is_at_entry,
             Refusal::QueueFull(_) => is_at_entry && self.fresh() >= self.terms.queue_jobs_max,
-            // No client of the simulation has a bound of its own.
-            Refusal::ClientQueueFull(_) => false,
+            // No client of the simulation has a bound of its own, and no run is a spare one.
+            Refusal::ClientQueueFull(_) | Refusal::NoSpare => false,
             Refusal::TooLong(Place { wait, .. }) => {
                 is_at_entry && wait.is_some_and(|wait| wait > self.terms.queue_wait)
             }

@@ -38,6 +38,7 @@ pub struct CacheMetrics {
     pub fills: IntCounter,
     policy: IntCounter,
     outcome: IntCounter,
+    untrusted: IntCounter,
     /// Results and representations that were not kept, as the memory was in use.
     pub crowded: IntCounter,
     /// Representations made of others.
@@ -81,6 +82,7 @@ impl CacheMetrics {
             fills: build.counter("cache_fills", "Results that became entries.")?,
             policy: reason(NotKept::Policy),
             outcome: reason(NotKept::Outcome),
+            untrusted: reason(NotKept::Untrusted),
             crowded: build.counter("cache_crowded", "Not kept as memory was in use.")?,
             derived: build.counter("cache_derived", "Representations made of others.")?,
             purges: build.counter("cache_purges", "Results forgotten on request.")?,
@@ -112,6 +114,7 @@ impl CacheMetrics {
         match why {
             NotKept::Policy => self.policy.inc(),
             NotKept::Outcome => self.outcome.inc(),
+            NotKept::Untrusted => self.untrusted.inc(),
         }
     }
 
