@@ -78,22 +78,6 @@ pub const QUARANTINE_MAX: Duration = Duration::from_secs(6 * 3600);
 /// So long after its last quarantine a worker's next one is short again.
 pub const QUARANTINE_FORGET: Duration = Duration::from_secs(24 * 3600);
 
-/// Of results of untrusted workers that a cache wants, so many of a hundred are confirmed by a
-/// second run (default): all, as the others are kept for nobody.
-pub const CONFIRM_PERCENT: u8 = 100;
-
-/// Confirming runs at a time: they are nobody's business but ours.
-pub const CONFIRMS_AT_ONCE: usize = 4;
-
-/// Results that wait to be confirmed; each keeps its job in memory. More are not cached.
-pub const CONFIRMS_WAITING_MAX: usize = 64;
-
-/// How often a slot to spare is looked for, and the pause between: a fleet that is busy for
-/// longer has better things to do.
-pub const SPARE_TRIES: u32 = 5;
-/// See [`SPARE_TRIES`].
-pub const SPARE_PAUSE: Duration = Duration::from_secs(2);
-
 /// What a wrong token costs who shows it, so that guessing is slow.
 pub const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(2);
 
@@ -509,6 +493,11 @@ pub const WORKERS_MEASURED_MAX: usize = 64;
 
 /// The largest file whose content is compared when settings are read again.
 pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// At the begin of a drain, requests that were on their way are served as ever for this long
+/// (default): a client that had connected, or had not heard of the GOAWAY yet, must not notice that
+/// another process takes over.
+pub const SETTLE: Duration = Duration::from_secs(1);
 
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);

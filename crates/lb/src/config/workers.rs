@@ -21,10 +21,6 @@ pub(super) struct Workers {
     deployment: Option<String>,
     /// Of a hundred leases, how many may be given to a second worker.
     hedge_percent: Option<u8>,
-    /// Of a hundred results of untrusted workers that the cache wants, how many are confirmed.
-    confirm_percent: Option<u8>,
-    /// One of so many results of trusted workers is repeated by an untrusted one; 0 is none.
-    probe_one_in: Option<u32>,
 }
 
 /// `[workers]`, checked.
@@ -36,17 +32,6 @@ pub struct WorkerSettings {
     pub deployment: String,
     /// When a lease is given to a second worker.
     pub hedge: HedgeTerms,
-    /// How results are checked.
-    pub checks: CheckSettings,
-}
-
-/// How often results are run again to check them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CheckSettings {
-    /// Of a hundred results of untrusted workers that the cache wants, so many are confirmed.
-    pub confirm_percent: u8,
-    /// One of so many results of trusted workers is repeated by an untrusted one; 0 is none.
-    pub probe_one_in: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,7 +74,7 @@ impl Workers {
         if deployment.len() > pe_proto::limits::LABEL_BYTES_MAX {
             return Err(value("workers.deployment", "expected at most 256 bytes"));
         }
-        let entries = self.file.as_deref().map(entries).transpose()?.unwrap_or_default();
+        let entries = self.file.as_deref().map(load).transpose()?.unwrap_or_default();
         if self.file.is_some() && entries.is_empty() && shared.is_none() {
             // Without an entry nobody would need a token.
             return Err(value("workers.file", "expected at least one [[worker]]"));
@@ -108,41 +93,55 @@ impl Workers {
                 wait_min: limits::HEDGE_WAIT_MIN,
                 wait_max: limits::HEDGE_WAIT_MAX,
             },
-            checks: CheckSettings {
-                confirm_percent: percent(
-                    "workers.confirm_percent",
-                    self.confirm_percent,
-                    limits::CONFIRM_PERCENT,
-                )?,
-                probe_one_in: self.probe_one_in.unwrap_or(0),
-            },
         })
     }
 }
 
-fn entries(path: &Path) -> Result<Vec<Entry>, BadConfig> {
-    let bad = |problem: String| BadConfig::Syntax { file: path.to_owned(), problem };
-    let file: File = toml::from_str(&read(path)?).map_err(|error| bad(error.to_string()))?;
+fn load(path: &Path) -> Result<Vec<Entry>, BadConfig> {
+    let file = path.to_owned();
+    parse(&read(path)?).map_err(|problem| BadConfig::Syntax { file, problem })
+}
+
+/// The entry of a new worker, as TOML, unless nobody may be called that.
+pub fn entry(name: &str, token: &str) -> Option<String> {
+    let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    let fits = (1..=pe_proto::limits::LABEL_BYTES_MAX).contains(&name.len());
+    let digest = Digest::of(token.as_bytes()).hex();
+    (fits && name.bytes().all(is_name)).then(|| {
+        format!(
+            "[[worker]]\nname = \"{name}\"\ntoken_sha256 = \"{digest}\"\n\
+             #owner = \"{name}\"\n#trusted = false\n#arch = []\n#labels = []\n\
+             #slots_max = 4096\n"
+        )
+    })
+}
+
+/// Reads a file of workers.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
+    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
     if file.worker.len() > limits::WORKER_ENTRIES_MAX {
-        return Err(bad(format!("expected at most {} workers", limits::WORKER_ENTRIES_MAX)));
+        return Err(format!("expected at most {} workers", limits::WORKER_ENTRIES_MAX));
     }
     let (mut names, mut tokens) = (BTreeSet::new(), BTreeSet::new());
     let mut entries = Vec::with_capacity(file.worker.len());
     for raw in file.worker {
         let RawEntry { name, token_sha256: token, owner, trusted, arch, labels, slots_max } = raw;
         if name.is_empty() || name.len() > pe_proto::limits::LABEL_BYTES_MAX {
-            return Err(bad(format!("worker `{name}`: expected a name of 1 to 256 bytes")));
+            return Err(format!("worker `{name}`: expected a name of 1 to 256 bytes"));
         }
         if !names.insert(name.clone()) {
-            return Err(bad(format!("worker `{name}` is there twice")));
+            return Err(format!("worker `{name}` is there twice"));
         }
         if !tokens.insert(token) {
-            return Err(bad(format!("worker `{name}` has the token of another")));
+            return Err(format!("worker `{name}` has the token of another"));
         }
         let slots_max = slots_max.unwrap_or(limits::WORKER_SLOTS_MAX);
         if !(1..=limits::WORKER_SLOTS_MAX).contains(&slots_max) {
             let most = limits::WORKER_SLOTS_MAX;
-            return Err(bad(format!("worker `{name}`: slots_max: expected 1 to {most}")));
+            return Err(format!("worker `{name}`: slots_max: expected 1 to {most}"));
         }
         // Without an owner it is its own.
         let owner = owner.unwrap_or_else(|| name.clone());

@@ -1,13 +1,11 @@
-//! Whose word counts, and for how long: who a worker is by its token ([`roster`]), how often it
-//! answered wrongly ([`ledger`]), and what two or three runs of one job say about those who ran
-//! it ([`verdict`]).
+//! Whose word counts, and for how long: who a worker is by its token ([`roster`]), and how often
+//! it answered wrongly ([`ledger`]).
 //!
 //! Nothing here knows a connection: strikes belong to who a worker is, and stay when it dials
 //! again.
 
 pub mod ledger;
 pub mod roster;
-pub mod verdict;
 
 use std::sync::Arc;
 

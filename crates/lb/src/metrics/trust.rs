@@ -21,37 +21,6 @@ pub struct TrustMetrics {
     pub wrong_tokens: IntCounter,
     /// Connections ended as their token holds no more.
     pub revoked: IntCounter,
-    checks: IntCounterVec,
-}
-
-/// What came of running a job again to check its result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
-    /// The same.
-    Agreed,
-    /// Something else, and who was wrong is known.
-    Lied,
-    /// Something else, and nobody can be blamed.
-    Unclear,
-    /// There was no slot to spare, or the second run was lost.
-    NotRun,
-    /// Too many waited.
-    Dropped,
-}
-
-impl Check {
-    const ALL: [Self; 5] = [Self::Agreed, Self::Lied, Self::Unclear, Self::NotRun, Self::Dropped];
-
-    /// Label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Agreed => "agreed",
-            Self::Lied => "lied",
-            Self::Unclear => "unclear",
-            Self::NotRun => "not-run",
-            Self::Dropped => "dropped",
-        }
-    }
 }
 
 impl TrustMetrics {
@@ -64,13 +33,9 @@ impl TrustMetrics {
             hedges_won: build.counter("hedges_won", "Second leases that answered first.")?,
             wrong_tokens: build.counter("worker_wrong_tokens", "Wrong tokens of workers.")?,
             revoked: build.counter("workers_revoked", "Connections whose token was revoked.")?,
-            checks: build.counters("result_checks", "Results run again to check.", &["end"])?,
         };
         for fault in Fault::ALL {
             metrics.strikes.with_label_values(&[fault.as_str()]);
-        }
-        for check in Check::ALL {
-            metrics.checks.with_label_values(&[check.as_str()]);
         }
         Ok(metrics)
     }
@@ -78,10 +43,5 @@ impl TrustMetrics {
     /// A worker did something wrong.
     pub fn strike(&self, fault: Fault) {
         self.strikes.with_label_values(&[fault.as_str()]).inc();
-    }
-
-    /// A result was run again, or was to be.
-    pub fn check(&self, check: Check) {
-        self.checks.with_label_values(&[check.as_str()]).inc();
     }
 }

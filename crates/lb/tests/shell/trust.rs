@@ -190,3 +190,30 @@ async fn case_34_a_worker_that_answers_what_it_was_not_asked_is_struck_off() {
     honest.serve_one().await;
     assert_eq!(sent.answer().await.expect("an answer").json()["ran_on"]["worker"], "honest");
 }
+
+#[tokio::test]
+async fn case_35_a_result_of_an_untrusted_worker_is_for_nobody_but_who_asked() {
+    let file = workers(&[("ann-1", ANN, ""), ("ours", BOB, "trusted = true")]);
+    let lb = Lb::with_workers("", &file).await;
+    let mut ann = dial(&lb, "ann-1", ANN).await;
+    assert_eq!(ann.hello(&[busybox()]).await, 200);
+    let client = lb.client().await;
+    let run = async |worker: &ScriptedWorker, stdout: &[u8]| {
+        let sent = client.post(JSON, "*/*", JOB).await;
+        let held = worker.park().await.lease().await.expect("the job");
+        let done = worker.done(held.head.lease, exited(0), &result(stdout, &[])).await;
+        assert_eq!(done, 204);
+        sent.answer().await.expect("an answer").json()
+    };
+    let lie = run(&ann, b"lie").await;
+    assert_eq!((lie["stdout"].as_str(), lie["cache"].as_str()), (Some("lie"), Some("miss")));
+    assert_eq!(lie["ran_on"]["worker"], "ann-1", "who answered is told");
+    ann.kill().await;
+    let mut ours = dial(&lb, "ours", BOB).await;
+    assert_eq!(ours.hello(&[busybox()]).await, 200);
+    assert_eq!(run(&ours, b"truth").await["cache"], "miss", "it was run again");
+    let hit = client.run_json(JOB).await.json();
+    assert_eq!((hit["stdout"].as_str(), hit["cache"].as_str()), (Some("truth"), Some("hit")));
+    let metrics = metrics(&lb).await;
+    assert!(metrics.contains("pe_lb_cache_not_kept_total{reason=\"untrusted\"} 1"), "{metrics}");
+}

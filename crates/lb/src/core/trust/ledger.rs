@@ -26,16 +26,14 @@ pub enum Fault {
     Twice,
     /// A result long after its lease was cancelled.
     Late,
-    /// A result that others, who ran the same job, contradict.
-    Contradicted,
     /// A lease that it did not bring to an end, or a connection that broke with leases on it.
     Lost,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Malformed, Self::NotGiven, Self::Twice, Self::Late, Self::Contradicted, Self::Lost];
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::NotGiven, Self::Twice, Self::Late, Self::Lost];
 
     /// Label.
     pub fn as_str(self) -> &'static str {
@@ -44,18 +42,15 @@ impl Fault {
             Self::NotGiven => "not-given",
             Self::Twice => "twice",
             Self::Late => "late",
-            Self::Contradicted => "contradicted",
             Self::Lost => "lost",
         }
     }
 
     /// How much it counts. Three that no honest worker ever does are enough for a quarantine; of
-    /// contradictions it takes five, as a job that draws lots can make an honest worker look bad;
-    /// of what a bad link or a crash does, ten in a few minutes.
+    /// what a bad link or a crash does, ten in a few minutes.
     fn weight(self) -> f64 {
         match self {
             Self::Malformed | Self::NotGiven | Self::Twice => 4.0,
-            Self::Contradicted => 2.0,
             Self::Late | Self::Lost => 1.0,
         }
     }
