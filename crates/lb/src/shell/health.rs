@@ -200,7 +200,7 @@ async fn send(app: &App, canary: &CanaryJob, arch: Arch) -> Result<(), String> {
     let bytes = archive.len() as u64;
     let body = JobBody { pieces: vec![archive.into()], bytes, room: None };
     let request_id = format!("canary-{}", app.request_ids.next());
-    let order = Arc::new(Order { request_id, spec, body });
+    let order = Arc::new(Order::new(request_id, spec, body));
     // No client has this key: it is no address.
     let client = ClientKey(*b"the lb's canary.");
     // Nobody but this looks at it.
