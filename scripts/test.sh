@@ -13,13 +13,15 @@ else
 fi
 if command -v cargo-nextest >/dev/null; then
   scripts/step.sh "unit and property tests" \
-    cargo nextest run --locked --workspace --exclude pe-e2e --no-fail-fast
+    cargo nextest run --locked --workspace --exclude pe-e2e --exclude pe-fleet --no-fail-fast
 else
   scripts/step.sh "unit and property tests" \
-    timeout 1800 cargo test --locked --workspace --exclude pe-e2e --no-fail-fast -- --test-threads=1
+    timeout 1800 cargo test --locked --workspace --exclude pe-e2e --exclude pe-fleet --no-fail-fast -- --test-threads=1
 fi
 scripts/step.sh "the fleet by seeds (SEEDS=n, FIRST=n, SEED=x for one)" \
   timeout 600 cargo run -q --locked --release -p pe-sim
+scripts/step.sh "load balancer and workers killed, restarted and flooded, as processes" \
+  timeout 900 cargo test -q --locked --release -p pe-fleet -- --test-threads=1
 scripts/step.sh "fetching a pinned program" vm-assets/cloud-hypervisor.test.sh
 scripts/step.sh "jobs on cloud-hypervisor, in the nested lab (a few; all: make test-nested)" tests/nested/e2e.sh smoke
 scripts/step.sh "jobs in real VMs" timeout 2400 cargo test --locked --release -p pe-e2e --lib --test vms

@@ -130,10 +130,14 @@ pub const RESULTS_WAITING_PER_SLOT: u32 = 2;
 
 /// Dialling the LB, and its answer to hello.
 pub const DIAL: Duration = Duration::from_secs(10);
-/// First wait before dialling again; doubles up to [`DIAL_BACKOFF_MAX`].
-pub const DIAL_BACKOFF_MIN: Duration = Duration::from_millis(200);
-/// See [`DIAL_BACKOFF_MIN`].
-pub const DIAL_BACKOFF_MAX: Duration = Duration::from_secs(20);
+/// Workers that lost their LB dial again spread over this time: thousands of them are a few a
+/// millisecond, and each is back soon. Later waits double.
+pub const DIAL_AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// Longest wait while nobody answers: an LB that was restarted has its workers back within two
+/// seconds, and the dial itself takes some of it.
+pub const DIAL_AGAIN_GONE: Duration = Duration::from_millis(1500);
+/// Longest wait for an LB that says no: somebody has to change something first.
+pub const DIAL_AGAIN_MAX: Duration = Duration::from_secs(20);
 /// A link that held this long was a good one.
 pub const LINK_GOOD_AFTER: Duration = Duration::from_secs(30);
 /// Ping on the link when nothing else was heard.

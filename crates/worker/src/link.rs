@@ -20,11 +20,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::core::reconnect::{Reconnect, ReconnectTerms};
+use crate::core::reconnect::{Lost, Reconnect, ReconnectTerms};
 use crate::driver::PoolHandle;
 use crate::job::JobTerms;
 use crate::limits::{
-    DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LINK_GOOD_AFTER, RESULTS_WAITING_PER_SLOT,
+    DIAL_AGAIN_FIRST, DIAL_AGAIN_GONE, DIAL_AGAIN_MAX, LINK_GOOD_AFTER, RESULTS_WAITING_PER_SLOT,
 };
 use crate::memory::Rooms;
 use crate::metrics::{LinkState, Metrics};
@@ -93,6 +93,15 @@ pub(crate) enum LinkError {
     Hello,
 }
 
+impl LinkError {
+    fn lost(&self) -> Lost {
+        match self {
+            Self::Dial(..) | Self::Late(_) | Self::Http(_) | Self::Closed => Lost::Gone,
+            Self::Status { .. } | Self::Message(_) | Self::Hello => Lost::Refused,
+        }
+    }
+}
+
 impl Link {
     /// A link that offers what the pool has until `drain`.
     pub fn new(
@@ -113,14 +122,15 @@ impl Link {
         let began = Instant::now();
         shared.metrics.link(LinkState::Down);
         let mut reconnect = Reconnect::new(ReconnectTerms {
-            wait_min: DIAL_BACKOFF_MIN,
-            wait_max: DIAL_BACKOFF_MAX,
+            wait_first: DIAL_AGAIN_FIRST,
+            wait_gone: DIAL_AGAIN_GONE,
+            wait_max: DIAL_AGAIN_MAX,
             good_after: LINK_GOOD_AFTER,
         });
         while !shared.drain.is_cancelled() {
             let ended = session::run(shared, || reconnect.up(began.elapsed())).await;
             let Err(error) = ended else { return };
-            let wait = reconnect.down(began.elapsed(), random());
+            let wait = reconnect.down(error.lost(), began.elapsed(), random());
             let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             let error = crate::chain(&error);
             tracing::warn!(lb = %shared.terms.lb, error, wait_ms, "no link to the lb");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pe_proto::{Arch, Digest};
-use pe_worker::core::reconnect::{Reconnect, ReconnectTerms};
-use pe_worker::limits::{DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LINK_GOOD_AFTER};
+use pe_worker::core::reconnect::{Lost, Reconnect, ReconnectTerms};
+use pe_worker::limits::{DIAL_AGAIN_FIRST, DIAL_AGAIN_GONE, DIAL_AGAIN_MAX, LINK_GOOD_AFTER};
 
 use crate::journal::Journal;
 use crate::session;
@@ -34,8 +34,9 @@ pub async fn run(terms: Terms) {
     let terms = Arc::new(terms);
     let began = Instant::now();
     let mut reconnect = Reconnect::new(ReconnectTerms {
-        wait_min: DIAL_BACKOFF_MIN,
-        wait_max: DIAL_BACKOFF_MAX,
+        wait_first: DIAL_AGAIN_FIRST,
+        wait_gone: DIAL_AGAIN_GONE,
+        wait_max: DIAL_AGAIN_MAX,
         good_after: LINK_GOOD_AFTER,
     });
     loop {
@@ -44,7 +45,7 @@ pub async fn run(terms: Terms) {
             terms.journal.tell("up", &terms.name, "");
         };
         let ended = session::run(&terms, up).await;
-        let wait = reconnect.down(began.elapsed(), getrandom::u64().unwrap_or(0));
+        let wait = reconnect.down(Lost::Gone, began.elapsed(), getrandom::u64().unwrap_or(0));
         let why = ended.err().map_or("closed".to_owned(), |error| format!("{error:#}"));
         terms.journal.tell("down", &terms.name, format_args!("{why}; again in {wait:?}"));
         tokio::time::sleep(wait).await;

@@ -36,6 +36,8 @@ pub enum Event {
     LbEnds(u32),
     /// A load balancer is started.
     LbStarts,
+    /// All workers that waited for a load balancer should be back.
+    WorkersBack(u32),
     /// A worker's process is started.
     WorkerStarts(u8),
     /// A slot's VM is ready, or its job is over; the last number is the slot's, as of when.

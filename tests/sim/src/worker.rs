@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pe_proto::link::LeaseId;
-use pe_worker::core::reconnect::{Reconnect, ReconnectTerms};
-use pe_worker::limits::{DIAL_BACKOFF_MAX, DIAL_BACKOFF_MIN, LINK_GOOD_AFTER, POLL_AGAIN};
+use pe_worker::core::reconnect::{Lost, Reconnect, ReconnectTerms};
+use pe_worker::limits::{
+    DIAL_AGAIN_FIRST, DIAL_AGAIN_GONE, DIAL_AGAIN_MAX, LINK_GOOD_AFTER, POLL_AGAIN,
+};
 
 use crate::chance::Purpose;
 use crate::net::{ConnId, Peer, Quality, Side, Word};
@@ -20,6 +22,8 @@ pub struct Worker {
     pub number: u8,
     /// Which process.
     pub incarnation: u32,
+    /// When it last got a connection.
+    pub linked_at: Time,
     /// Leases whose cancel has been acknowledged: the VM is dead.
     pub acknowledged: Vec<(ConnId, LeaseId)>,
     is_up: bool,
@@ -65,8 +69,9 @@ enum Fate {
 
 fn reconnect() -> Reconnect {
     Reconnect::new(ReconnectTerms {
-        wait_min: DIAL_BACKOFF_MIN,
-        wait_max: DIAL_BACKOFF_MAX,
+        wait_first: DIAL_AGAIN_FIRST,
+        wait_gone: DIAL_AGAIN_GONE,
+        wait_max: DIAL_AGAIN_MAX,
         good_after: LINK_GOOD_AFTER,
     })
 }
@@ -78,6 +83,7 @@ impl Worker {
         Self {
             number,
             incarnation: 0,
+            linked_at: Time::ZERO,
             acknowledged: Vec::new(),
             is_up: false,
             images: outfit.images,
@@ -118,6 +124,11 @@ impl Worker {
         }
     }
 
+    /// Whether it runs and has no connection.
+    pub fn is_waiting(&self) -> bool {
+        self.is_up && self.link.is_none()
+    }
+
     /// Whether this is the connection it uses.
     pub fn is_on(&self, conn: ConnId) -> bool {
         self.link.as_ref().is_some_and(|link| link.conn == conn)
@@ -128,6 +139,7 @@ impl Worker {
         let Some(conn) = conn else {
             return self.dial_again(stage);
         };
+        self.linked_at = stage.now;
         self.link = Some(Link { conn, is_welcome: false, settling: BTreeMap::new() });
         let slots = u8::try_from(self.slots.len()).unwrap_or(u8::MAX);
         let stream = stage.net.stream(conn);
@@ -136,7 +148,7 @@ impl Worker {
 
     fn dial_again(&mut self, stage: &mut Stage) {
         let random = stage.chance.of(Purpose::Dial, [self.number.into(), nanos(stage.now), 0]);
-        let wait = self.reconnect.down(stage.now, random.clone().u64(..));
+        let wait = self.reconnect.down(Lost::Gone, stage.now, random.clone().u64(..));
         stage.after(wait, Event::Dials(Peer::Worker(self.number), self.incarnation));
     }
 

@@ -54,6 +54,8 @@ struct World<'p> {
     generation: u32,
     workers: Vec<Worker>,
     clients: Vec<Client>,
+    /// Workers that waited when the load balancer was started, and when that was.
+    returning: (Duration, Vec<(u8, u32)>),
     /// Leases whose VMs are known to be dead: nothing may come of them any more.
     dead: BTreeSet<(ConnId, LeaseId)>,
     steps: u64,
@@ -62,6 +64,9 @@ struct World<'p> {
 
 /// A dial into a cut path is given up after this.
 const DIAL: Duration = Duration::from_secs(10);
+
+/// Workers are back within this after a load balancer was started.
+const BACK: Duration = Duration::from_secs(2);
 
 /// More steps than any plan needs: a run that takes them goes in circles.
 const STEPS_MAX: u64 = 400_000;
@@ -82,8 +87,18 @@ impl<'p> World<'p> {
         }
         let clients = (0..plan.setting.clients).map(Client::new).collect();
         let (dead, figures) = (BTreeSet::new(), Figures::default());
-        let actions = &plan.actions;
-        Self { stage, actions, lb, generation: 0, workers, clients, dead, steps: 0, figures }
+        Self {
+            stage,
+            actions: &plan.actions,
+            lb,
+            generation: 0,
+            workers,
+            clients,
+            returning: (Duration::ZERO, Vec::new()),
+            dead,
+            steps: 0,
+            figures,
+        }
     }
 
     fn run(&mut self) -> Result<(), Broken> {
@@ -178,7 +193,9 @@ impl<'p> World<'p> {
             Event::LbStarts => {
                 stage.note(|| format!("lb {} starts", self.generation));
                 self.lb = Some(Lb::new(self.generation, stage));
+                self.expect_workers();
             }
+            Event::WorkersBack(generation) => self.check_workers_are_back(generation)?,
             Event::WorkerStarts(number) => self.workers[usize::from(number)].start(stage),
             Event::SlotNext(number, incarnation, slot, serial) => {
                 let worker = &mut self.workers[usize::from(number)];
@@ -268,6 +285,35 @@ impl<'p> World<'p> {
         lb.end(&mut self.stage, is_silent);
         self.generation += 1;
         self.stage.after(down, Event::LbStarts);
+    }
+
+    fn expect_workers(&mut self) {
+        let now = self.stage.now;
+        let reachable = self.workers.iter().filter(|worker| {
+            worker.is_waiting() && self.stage.net.cut_until(Peer::Worker(worker.number)) <= now
+        });
+        let returning = reachable.map(|worker| (worker.number, worker.incarnation)).collect();
+        self.returning = (now, returning);
+        self.stage.after(BACK, Event::WorkersBack(self.generation));
+    }
+
+    /// Unless something else happened to them or to it.
+    fn check_workers_are_back(&self, generation: u32) -> Result<(), Broken> {
+        if self.lb.as_ref().is_none_or(|lb| lb.generation != generation) {
+            return Ok(());
+        }
+        let (since, returning) = &self.returning;
+        for (number, incarnation) in returning {
+            let worker = &self.workers[usize::from(*number)];
+            let cut_until = self.stage.net.cut_until(Peer::Worker(*number));
+            let is_same = worker.incarnation == *incarnation && cut_until <= *since;
+            rule!(
+                !is_same || worker.linked_at >= *since,
+                "workers are back within two seconds of their load balancer",
+                "worker {number} is not"
+            );
+        }
+        Ok(())
     }
 
     fn lb_runs(&mut self, generation: u32, is_timer: bool) -> Result<(), Broken> {

@@ -1,0 +1,148 @@
+//! A load balancer as a process, on ports of its own.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use pe_proto::Digest;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::client::Client;
+use crate::paths;
+use crate::process::Process;
+use crate::workers::Workers;
+
+/// The image of the catalogue: `busybox`.
+pub fn image() -> Digest {
+    Digest([1; 32])
+}
+
+/// Time for everything that a loaded machine may take long for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lb {
+    /// The process.
+    pub process: Process,
+    /// Where it listens for clients.
+    pub clients: SocketAddr,
+    /// Where it listens for workers.
+    pub workers: SocketAddr,
+    settings: String,
+    generation: u32,
+    files: TempDir,
+}
+
+impl Lb {
+    /// One with these settings, as TOML; it listens when this returns.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start(settings: &str) -> anyhow::Result<Self> {
+        let files = tempfile::Builder::new().prefix("pe-fleet-").tempdir()?;
+        let image = image();
+        let catalogue = format!(
+            r#"{{"version":1,"images":[{{"name":"busybox","tags":["1"],"title":"","description":"",
+                "platforms":[{{"arch":"x86_64","digest":"{image}",
+                "pack":{{"digest":"{image}","bytes":1}},
+                "config":{{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}}}}]}}]}}"#
+        );
+        std::fs::write(files.path().join("catalogue.json"), catalogue)?;
+        std::fs::write(files.path().join("lb.toml"), settings)?;
+        let (clients, workers) = (free_address()?, free_address()?);
+        let process = spawn(&files, clients, workers, 0)?;
+        let settings = settings.to_owned();
+        let lb = Self { process, clients, workers, settings, generation: 0, files };
+        lb.listens().await?;
+        Ok(lb)
+    }
+
+    /// Kills it as a crash would, and starts another in its place.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn crash(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        self.again().await
+    }
+
+    /// Tells it to end, waits until it has, and starts another in its place.
+    ///
+    /// # Errors
+    /// It does not end, or another does not start.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.process.signal(Signal::SIGTERM);
+        let status = self.process.ended(PATIENCE).await?;
+        anyhow::ensure!(status.success(), "{status}: {}", self.process.output());
+        self.again().await
+    }
+
+    async fn again(&mut self) -> anyhow::Result<()> {
+        self.generation += 1;
+        self.process = spawn(&self.files, self.clients, self.workers, self.generation)?;
+        self.listens().await
+    }
+
+    async fn listens(&self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        while TcpStream::connect(self.clients).await.is_err() {
+            let is_late = begin.elapsed() > PATIENCE;
+            anyhow::ensure!(!is_late, "does not listen: {}", self.process.output());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// A connection of a client.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        Client::connect(self.clients).await
+    }
+
+    /// A process with workers, which are all connected when this returns.
+    ///
+    /// # Errors
+    /// They do not come.
+    pub async fn with_workers(
+        &self,
+        name: &str,
+        workers: usize,
+        slots: usize,
+    ) -> anyhow::Result<Workers> {
+        let out = self.files.path().join(format!("{name}.journal"));
+        let started = Workers::start(self.workers, name, workers, slots, out)?;
+        started.all_up(workers).await?;
+        Ok(started)
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &str {
+        &self.settings
+    }
+}
+
+fn spawn(
+    files: &TempDir,
+    clients: SocketAddr,
+    workers: SocketAddr,
+    generation: u32,
+) -> anyhow::Result<Process> {
+    let path = |name: &str| files.path().join(name);
+    let mut command = Command::new(paths::binary("pe-lb")?);
+    command.arg("--listen").arg(clients.to_string());
+    command.arg("--listen-workers").arg(workers.to_string());
+    command.arg("--catalogue").arg(path("catalogue.json"));
+    command.arg("--config").arg(path("lb.toml"));
+    command.args(["--listen-admin", "127.0.0.1:0", "--log", "info"]);
+    Process::start(command, path(&format!("lb-{generation}.log")))
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

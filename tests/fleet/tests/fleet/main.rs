@@ -1,0 +1,6 @@
+//! Kills, restarts and floods, seen by clients of the real program.
+
+mod floods;
+mod hang_ups;
+mod kills;
+mod restarts;
