@@ -1,5 +1,7 @@
 //! The arguments, as clap sees them. What they mean together is [`crate::request`]'s.
 
+pub mod admin;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +36,9 @@ pub enum Command {
     /// Wait until the server can run jobs
     #[command(after_help = help::WAIT_READY)]
     WaitReady(WaitReadyArgs),
+    /// Look after a load balancer: its workers, queue, bans and settings
+    #[command(after_help = help::ADMIN)]
+    Admin(Box<admin::AdminArgs>),
     /// Print the version
     #[command(after_help = help::VERSION)]
     Version,
@@ -258,6 +263,10 @@ mod tests {
             let name = command.get_name().to_owned();
             assert!(command.render_help().to_string().contains("Examples:"), "{name}");
             assert!(command.render_long_help().to_string().contains("Examples:"), "{name}");
+            for below in command.get_subcommands_mut().filter(|each| each.get_name() != "help") {
+                let name = format!("{name} {}", below.get_name());
+                assert!(below.render_help().to_string().contains("Examples:"), "{name}");
+            }
         }
     }
 
@@ -290,6 +299,12 @@ mod tests {
             vec!["pe", "run", "--image", "x", "--stdin", "a", "-i"],
             vec!["pe", "run", "--image", "x", "--force"],
             vec!["pe", "images", "--server", "ftp://example.org"],
+            vec!["pe", "admin"],
+            vec!["pe", "admin", "drain"],
+            vec!["pe", "admin", "drain", "attic", "--lb"],
+            vec!["pe", "admin", "drain", "--lb", "--undo"],
+            vec!["pe", "admin", "ban", "192.0.2.1", "--for", "0s"],
+            vec!["pe", "admin", "status", "--admin", "127.0.0.1:8082"],
         ] {
             let refused = Cli::try_parse_from(&args).expect_err("must be refused");
             assert_eq!(refused.exit_code(), 2, "{args:?}");

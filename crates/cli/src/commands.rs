@@ -4,6 +4,7 @@
 //! closes its connection, and pe exits with 130. Work that blocks (disks, own streams) is on the
 //! runtime's blocking threads, so that it cannot keep Ctrl-C waiting.
 
+mod admin;
 mod deliver;
 mod images;
 mod run;
@@ -11,6 +12,7 @@ mod wait_ready;
 
 use std::io::Write as _;
 
+use crate::admin::operator::AdminError;
 use crate::arguments::Command;
 use crate::client::ClientError;
 use crate::exit_status::{CANCELLED, FAILED, USAGE};
@@ -31,6 +33,10 @@ enum Failure {
     Out { path: String, error: std::io::Error },
     #[error("{0}")]
     Client(#[from] ClientError),
+    #[error("{0}")]
+    Admin(#[from] AdminError),
+    #[error("the token in `{path}` cannot be used: {problem}")]
+    Token { path: String, problem: String },
     #[error("the catalogue of the server cannot be read: {0}; is pe older than the server?")]
     Catalogue(serde_json::Error),
     #[error("cannot write to standard output: {0}")]
@@ -42,8 +48,16 @@ enum Failure {
 impl Failure {
     fn exit_status(&self) -> u8 {
         match self {
-            Self::Arguments(_) | Self::Input(_) | Self::Key(_) | Self::Out { .. } => USAGE,
-            Self::Client(_) | Self::Catalogue(_) | Self::Stdout(_) | Self::Internal(_) => FAILED,
+            Self::Arguments(_)
+            | Self::Input(_)
+            | Self::Key(_)
+            | Self::Out { .. }
+            | Self::Token { .. } => USAGE,
+            Self::Admin(_)
+            | Self::Client(_)
+            | Self::Catalogue(_)
+            | Self::Stdout(_)
+            | Self::Internal(_) => FAILED,
         }
     }
 }
@@ -80,6 +94,7 @@ pub fn execute(command: Command) -> u8 {
 async fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => run::run(*args).await,
+        Command::Admin(args) => admin::admin(*args).await,
         Command::Images(args) => images::images(args).await,
         Command::WaitReady(args) => wait_ready::wait_ready(args).await,
         Command::Version => {

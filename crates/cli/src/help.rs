@@ -73,3 +73,78 @@ pub(crate) const VERSION: &str = "\
 Examples:
   pe version
   pe --version";
+
+pub(crate) const ADMIN: &str = "\
+Examples:
+  pe admin status
+  pe admin workers --json
+  pe admin drain attic
+  pe admin --admin unix:/run/pe-lb-admin.sock reload
+  PE_ADMIN=http://lb.example:8082 pe admin queue --token-file admin.token
+
+Exit status: 0, or 125 if the load balancer could not be asked or said no, or 2 for a mistake in the
+arguments.";
+
+pub(crate) const ADMIN_STATUS: &str = "\
+Examples:
+  pe admin status
+  pe admin status --json | jq .counts";
+
+pub(crate) const ADMIN_WORKERS: &str = "\
+Examples:
+  pe admin workers
+  pe admin workers --json | jq -r '.workers[] | select(.is_quarantined) | .name'";
+
+pub(crate) const ADMIN_QUEUE: &str = "\
+Examples:
+  pe admin queue";
+
+pub(crate) const ADMIN_LEASES: &str = "\
+Examples:
+  pe admin leases";
+
+pub(crate) const ADMIN_FLIGHTS: &str = "\
+Examples:
+  pe admin flights";
+
+pub(crate) const ADMIN_BANS: &str = "\
+Examples:
+  pe admin bans";
+
+pub(crate) const ADMIN_DRAIN: &str = "\
+Jobs that run are finished. A worker that is drained stays connected; the load balancer ends.
+
+Examples:
+  pe admin drain attic
+  pe admin drain attic --undo
+  pe admin drain --lb";
+
+pub(crate) const ADMIN_QUARANTINE: &str = "\
+A worker in quarantine gets no jobs until the quarantine is taken back, also when it comes again.
+
+Examples:
+  pe admin quarantine attic
+  pe admin quarantine attic --undo";
+
+pub(crate) const ADMIN_PURGE: &str = "\
+Every form of the result is forgotten, on disk, too. A CDN in front has copies of its own.
+
+Examples:
+  pe admin purge a52077f9b1a64962f918b47438104a63e59f0b8dcfcc0b23106fde54e6e5aa8b";
+
+pub(crate) const ADMIN_BAN: &str = "\
+Examples:
+  pe admin ban 192.0.2.17 --for 2h --reason 'mines coins'
+  pe admin ban 2001:db8::/48
+  pe admin ban key:attic-docs --for 24h";
+
+pub(crate) const ADMIN_UNBAN: &str = "\
+Examples:
+  pe admin unban 192.0.2.17";
+
+pub(crate) const ADMIN_RELOAD: &str = "\
+The settings are read and checked as a whole; if anything is wrong, nothing changes. Settings that
+changed and need a restart are named.
+
+Examples:
+  pe admin reload";

@@ -21,6 +21,15 @@ pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 /// Catalogue: thousands of images.
 pub const CATALOGUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// A question of an operator from first to last byte: the longest is a reload, which reads files.
+pub const ADMIN_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What an operator is told: a thousand rows.
+pub const ADMIN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest ban: a year. For ever is a firewall's.
+pub const BAN_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Piece of an upload; what the progress line moves by, and what one write is.
 pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
 

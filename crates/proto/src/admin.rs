@@ -6,7 +6,9 @@
 mod changes;
 mod views;
 
-pub use changes::{Ban, BanRequest, Bans, Done, DrainWorker, Purge, Reloaded, Unban};
+pub use changes::{
+    Ban, BanRequest, Bans, Done, DrainWorker, Purge, QuarantineWorker, Reloaded, Unban,
+};
 pub use views::{
     Counts, Flight, Flights, Lease, Leases, Queue, QueuedJob, Status, Worker, Workers,
 };
@@ -27,6 +29,8 @@ pub const FLIGHTS: &str = "/admin/v1/flights";
 pub const BANS: &str = "/admin/v1/bans";
 /// `POST` [`DrainWorker`]: [`Done`].
 pub const DRAIN_WORKER: &str = "/admin/v1/drain-worker";
+/// `POST` [`QuarantineWorker`]: [`Done`].
+pub const QUARANTINE_WORKER: &str = "/admin/v1/quarantine-worker";
 /// `POST` `{}`: [`Done`]; the LB drains and ends.
 pub const DRAIN: &str = "/admin/v1/drain";
 /// `POST` [`Purge`]: [`Done`].

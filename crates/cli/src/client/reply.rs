@@ -24,7 +24,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub(super) async fn read(
+    pub(crate) async fn read(
         response: Response<Incoming>,
         bytes_max: usize,
     ) -> Result<Self, hyper::Error> {

@@ -9,6 +9,7 @@ use pe_proto::catalogue::Catalogue;
 use crate::arguments::ImagesArgs;
 use crate::client::{Client, Patience};
 use crate::limits::CATALOGUE_BYTES_MAX;
+use crate::table;
 use crate::units::show_bytes;
 use crate::words::printable;
 
@@ -36,11 +37,12 @@ fn table(catalogue: &Catalogue) -> String {
     if catalogue.images.is_empty() {
         return "The server has no images.\n".to_owned();
     }
-    let mut rows = vec![["IMAGE", "TAGS", "ARCH", "SIZE", "WHAT IT IS"].map(str::to_owned)];
+    let mut rows =
+        vec![["IMAGE", "TAGS", "ARCH", "SIZE", "WHAT IT IS"].map(str::to_owned).to_vec()];
     for image in &catalogue.images {
         let archs: Vec<&str> = image.platforms.iter().map(|each| each.arch.as_str()).collect();
         let largest = image.platforms.iter().map(|each| each.pack.bytes).max();
-        rows.push([
+        rows.push(vec![
             printable(&image.name),
             printable(&image.tags.join(", ")),
             archs.join(", "),
@@ -48,15 +50,7 @@ fn table(catalogue: &Catalogue) -> String {
             printable(&image.title),
         ]);
     }
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &[String; 5]| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    rows.iter().map(line).collect()
+    table::table(&rows)
 }
 
 #[cfg(test)]

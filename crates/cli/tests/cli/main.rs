@@ -3,6 +3,7 @@
 //! The server is a thread that reads one request per connection and writes scripted bytes, so
 //! that it can say what no good server says.
 
+mod admin;
 mod hostile;
 mod problems;
 mod questions;
@@ -24,7 +25,8 @@ fn pe(command: &str, server: &Scripted) -> Command {
 
 fn bare_pe() -> Command {
     let mut pe = Command::new(env!("CARGO_BIN_EXE_pe"));
-    pe.env_remove("PE_SERVER").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pe.env_remove("PE_SERVER").env_remove("PE_ADMIN").env_remove("PE_ADMIN_TOKEN_FILE");
+    pe.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     pe
 }
 

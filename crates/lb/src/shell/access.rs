@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Request;
+use pe_proto::api::{AnswerHead, CacheStatus};
 use prometheus::IntCounter;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -134,6 +135,29 @@ pub struct JobNote {
     pub queue_us: u64,
     /// How long its program ran.
     pub run_us: u64,
+}
+
+impl JobNote {
+    /// A result that was known.
+    pub fn hit() -> Self {
+        Self { cache: Some("hit"), ..Self::default() }
+    }
+
+    /// A result of a run.
+    pub fn of(head: &AnswerHead) -> Self {
+        let cache = match head.cache {
+            CacheStatus::Miss => "miss",
+            CacheStatus::Hit => "hit",
+            CacheStatus::Joined => "joined",
+        };
+        Self {
+            cache: Some(cache),
+            outcome: Some(head.outcome.kind()),
+            worker: head.ran_on.as_ref().map(|ran_on| ran_on.worker.clone()),
+            queue_us: head.phases.queue_us,
+            run_us: head.phases.run_us,
+        }
+    }
 }
 
 impl Note {

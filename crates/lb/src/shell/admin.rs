@@ -54,8 +54,8 @@ async fn dispatch(
     let is_change = match path {
         // Probes of a supervisor know no token.
         "/healthz" | "/readyz" => return Ok(router::health(app, path).await),
-        "/metrics" | admin::STATUS => false,
-        admin::RELOAD | admin::DRAIN => true,
+        "/metrics" | admin::STATUS | admin::FLIGHTS | admin::BANS => false,
+        admin::RELOAD | admin::DRAIN | admin::PURGE | admin::BAN | admin::UNBAN => true,
         _ => {
             let detail = "there is /metrics, /healthz, /readyz, and what protocol.md 9 lists";
             return Err(Failure::new(ProblemKind::NotFound, detail));
@@ -74,6 +74,8 @@ async fn dispatch(
     }
     match path {
         "/metrics" => views::metrics(app),
+        admin::FLIGHTS => json(&views::flights(app)),
+        admin::BANS => json(&views::bans(app)),
         _ => json(&views::status(app)),
     }
 }

@@ -19,6 +19,7 @@ use pe_proto::limits::CONFIG_BYTES_MAX;
 use pe_proto::{Digest, JobSpec};
 use tokio::time::{Instant, timeout_at};
 
+use super::access::Note;
 use super::app::App;
 use super::memory::Room;
 use crate::core::admission::Caller;
@@ -91,6 +92,7 @@ pub enum NotTaken {
 pub async fn take(
     app: &Arc<App>,
     caller: &Caller,
+    note: Option<&Note>,
     form: Form,
     body: &mut Incoming,
 ) -> Result<Intake, NotTaken> {
@@ -98,7 +100,7 @@ pub async fn take(
         Form::Json => JSON_BYTES_MAX,
         Form::Binary => BINARY_BYTES_MAX,
     };
-    let upload = Upload::new(app, caller, body, bytes_max)?;
+    let upload = Upload::new(app, caller, note, body, bytes_max)?;
     match form {
         Form::Json => json::take(app, upload).await,
         Form::Binary => binary::take(app, upload).await,
@@ -110,6 +112,7 @@ pub async fn take(
 struct Upload<'a> {
     app: &'a App,
     caller: &'a Caller,
+    note: Option<&'a Note>,
     body: &'a mut Incoming,
     bytes_max: usize,
     bytes: usize,
@@ -121,6 +124,7 @@ impl<'a> Upload<'a> {
     fn new(
         app: &'a App,
         caller: &'a Caller,
+        note: Option<&'a Note>,
         body: &'a mut Incoming,
         bytes_max: usize,
     ) -> Result<Self, NotTaken> {
@@ -129,7 +133,7 @@ impl<'a> Upload<'a> {
         }
         let deadline = Instant::now() + BODY_TIME;
         let room = app.memory.room(Kind::Request, caller.key);
-        Ok(Self { app, caller, body, bytes_max, bytes: 0, room, deadline })
+        Ok(Self { app, caller, note, body, bytes_max, bytes: 0, room, deadline })
     }
 
     /// The most wall clock that its caller may ask for, if that is less than all may.
@@ -152,6 +156,9 @@ impl<'a> Upload<'a> {
                 continue;
             };
             self.bytes += piece.len();
+            if let Some(note) = self.note {
+                note.received(piece.len());
+            }
             if self.bytes > self.bytes_max {
                 return Err(NotTaken::TooLarge(self.bytes_max));
             }

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use pe_proto::api::{IMAGES_PATH, ProblemKind, RESULTS_PATH, RUN_PATH};
 use tracing::{Instrument as _, debug, info_span};
 
+use super::access::JobNote;
 use super::app::App;
 use super::health::Report;
 use super::outgoing::Outgoing;
@@ -45,6 +46,7 @@ pub async fn answer(
         });
         let note = note.flatten();
         if let Some(note) = &note {
+            note.job(JobNote::hit());
             note.answered(response.status());
         }
         return response.map(|body| body.with_pulse(pulse).with_note(note));

@@ -22,6 +22,7 @@ use pe_proto::outcome::Clock;
 use pe_proto::{Digest, Outcome};
 use tracing::{Span, debug, field, info};
 
+use super::access::{JobNote, Note};
 use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
@@ -54,10 +55,11 @@ pub async fn answer(
         Ok(caller) => caller,
         Err(failure) => return Err(failure.with_rest_of(body)),
     };
+    let note = parts.extensions.get::<Note>();
     let form = Form::of_request(&parts.headers);
     let taken = match form {
         Some(form) => {
-            intake::take(app, &caller, form, &mut body).await.map(|intake| (form, intake))
+            intake::take(app, &caller, note, form, &mut body).await.map(|intake| (form, intake))
         }
         None => Err(NotTaken::MediaType),
     };
@@ -65,11 +67,14 @@ pub async fn answer(
     let form = Form::of_answer(&parts.headers, form);
     let digest = intake.digest;
     Span::current().record("job", field::display(digest.hex()));
+    if let Some(note) = note {
+        note.digest(&digest.hex());
+    }
 
     let policy = intake.cache;
     if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
         debug!("job answered from the cache");
-        return Ok(compose::hit(&known));
+        return Ok(hit(note, &known));
     }
     let request_id = request_id.to_owned();
     let order = Arc::new(Order::new(request_id, intake.spec, intake.body));
@@ -78,7 +83,7 @@ pub async fn answer(
     // A flight that ended between the look-up and the boarding left its result there.
     if policy == CachePolicy::Use && app.cache.has(digest) {
         if let Some(known) = known(app, digest, policy, form, &parts.headers).await {
-            return Ok(compose::hit(&known));
+            return Ok(hit(note, &known));
         }
     }
     let wanted = match form {
@@ -94,6 +99,9 @@ pub async fn answer(
         landed => landed?,
     };
     let head = landing.head(seat.status);
+    if let Some(note) = note {
+        note.job(JobNote::of(&head));
+    }
     info!(
         outcome = head.outcome.kind(),
         total_us = head.phases.total_us,
@@ -112,6 +120,13 @@ pub async fn answer(
         headers.insert(QUEUE_WAIT, HeaderValue::from(whole_millis(queued)));
     }
     Ok(response)
+}
+
+fn hit(note: Option<&Note>, known: &Representation) -> Response<Outgoing> {
+    if let Some(note) = note {
+        note.job(JobNote::hit());
+    }
+    compose::hit(known)
 }
 
 /// The job's result, if it is known and wanted.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::client::JSON;
 use crate::lb::Lb;
+use crate::worker::{exited, result};
 
 struct Logged {
     dir: tempfile::TempDir,
@@ -58,4 +59,53 @@ async fn a_client_that_leaves_has_its_line_too() {
     let lines = logged.lines().await;
     let [left] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!((&left["status"], &left["whole"]), (&Value::Null, &false.into()));
+}
+
+#[tokio::test]
+async fn a_job_says_how_it_was_answered_and_by_whom() {
+    let logged = Logged::start().await;
+    let worker = logged.lb.worker("attic").await;
+    let client = logged.lb.client().await;
+    let job = r#"{"image":"busybox"}"#;
+    let (answer, ()) = tokio::join!(client.run_json(job), worker.serve_one());
+    let digest = answer.json()["job"].clone();
+    assert_eq!(client.run_json(job).await.json()["cache"], "hit");
+    let path = format!("/api/v1/results/{}", digest.as_str().expect("text"));
+    assert_eq!(client.get(&path).await.status, 200);
+    drop(client);
+    let lines = logged.lines().await;
+    let [ran, hit, read] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(
+        (&ran["job"], &ran["cache"], &ran["outcome"]),
+        (&digest, &"miss".into(), &"exited".into())
+    );
+    assert_eq!((&ran["worker"], &ran["bytes_in"]), (&"attic".into(), &job.len().into()));
+    assert_eq!((&hit["job"], &hit["cache"]), (&digest, &"hit".into()));
+    assert_eq!((&hit["worker"], &read["cache"]), (&Value::Null, &"hit".into()));
+}
+
+#[tokio::test]
+async fn one_request_id_goes_from_the_client_to_the_worker_and_into_every_log() {
+    let logged = Logged::start().await;
+    let worker = logged.lb.worker("attic").await;
+    let client = logged.lb.client().await;
+    let parked = worker.park().await;
+    let headers = [("content-type", JSON), ("x-request-id", "mine-1")];
+    let mut sent = client.begin(Method::POST, "/api/v1/run", &headers, false).await;
+    let job = r#"{"image":"busybox"}"#.to_owned();
+    sent.body.send_data(job.into(), true).expect("an open stream");
+    let lease = parked.lease().await.expect("the job");
+    // What the worker logs with every line of the job, and hands on to the guest.
+    assert_eq!(lease.head.request_id, "mine-1");
+    let leases = logged.lb.operator().await.get("/admin/v1/flights").await.json();
+    assert_eq!(leases["flights"][0]["request_id"], "mine-1");
+    assert_eq!(worker.done(lease.head.lease, exited(0), &result(b"", &[])).await, 204);
+    let answer = sent.answer().await.expect("an answer");
+    assert_eq!(
+        (&answer.json()["request_id"], answer.header("x-request-id")),
+        (&"mine-1".into(), "mine-1")
+    );
+    drop(client);
+    let lines = logged.lines().await;
+    assert_eq!(lines.first().map(|line| &line["request_id"]), Some(&"mine-1".into()));
 }

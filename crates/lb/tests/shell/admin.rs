@@ -166,7 +166,6 @@ async fn a_token_is_asked_for_everywhere_but_for_probes_and_can_be_replaced() {
         assert_eq!(ask(path, "0123456789abcdef").await, 200);
     }
     assert_eq!(operator.get("/healthz").await.status, 200);
-    assert_eq!(operator.get("/readyz").await.status, 503);
     std::fs::write(&token, "another-token-of-16\n").expect("a file");
     nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).expect("a signal");
     // The signal is taken by a task of its own; ask until it was.
@@ -174,4 +173,49 @@ async fn a_token_is_asked_for_everywhere_but_for_probes_and_can_be_replaced() {
         tokio::task::yield_now().await;
     }
     assert_eq!(ask("/admin/v1/status", "0123456789abcdef").await, 401);
+}
+
+#[tokio::test]
+async fn flights_are_seen_and_a_result_is_forgotten() {
+    let mut lb = Lb::start().await;
+    let (operator, client) = (lb.operator().await, lb.client().await);
+    let job = r#"{"image":"busybox"}"#;
+    let sent = client.post(JSON, "*/*", job).await;
+    lb.until(|census| census.jobs == 1).await;
+    let flights = operator.get("/admin/v1/flights").await.json();
+    assert_eq!((&flights["flights"][0]["clients"], &flights["more"]), (&1.into(), &0.into()));
+    lb.worker("w1").await.serve_one().await;
+    let digest = sent.answer().await.expect("an answer").json()["job"].clone();
+    assert_eq!(flights["flights"][0]["job"], digest);
+    let purge = serde_json::json!({ "job": digest }).to_string();
+    let purged = change(&operator, "/admin/v1/purge", &purge).await.json();
+    assert!(purged["changed"].as_u64().is_some_and(|changed| changed >= 1), "{purged}");
+    let path = format!("/api/v1/results/{}", digest.as_str().expect("text"));
+    assert_eq!(client.get(&path).await.status, 404);
+    assert_eq!(change(&operator, "/admin/v1/purge", &purge).await.json()["changed"], 0);
+    let bad = change(&operator, "/admin/v1/purge", r#"{"job":"ab"}"#).await;
+    assert_eq!((bad.problem().as_str(), &bad.json()["pointer"]), ("bad-request", &"/job".into()));
+}
+
+#[tokio::test]
+async fn a_client_is_banned_for_a_while_and_forgiven() {
+    let lb = Lb::start().await;
+    let (operator, client) = (lb.operator().await, lb.client().await);
+    let ban = r#"{"client":"127.0.0.0/8","seconds":600,"reason":"tests"}"#;
+    assert_eq!(change(&operator, "/admin/v1/ban", ban).await.json()["changed"], 1);
+    assert_eq!(client.run_json(r#"{"image":"busybox"}"#).await.problem(), "forbidden");
+    let bans = operator.get("/admin/v1/bans").await.json();
+    assert_eq!(
+        (&bans["bans"][0]["client"], &bans["bans"][0]["reason"]),
+        (&"127.0.0.0/8".into(), &"tests".into())
+    );
+    let unban = r#"{"client":"127.0.0.0/8"}"#;
+    assert_eq!(change(&operator, "/admin/v1/unban", unban).await.json()["changed"], 1);
+    assert_eq!(change(&operator, "/admin/v1/unban", unban).await.json()["changed"], 0);
+    assert_eq!(client.run_json(r#"{"image":"nope"}"#).await.problem(), "unknown-image");
+    let bad = change(&operator, "/admin/v1/ban", r#"{"client":"?","seconds":600}"#).await;
+    assert_eq!(
+        (bad.problem().as_str(), &bad.json()["pointer"]),
+        ("bad-request", &"/client".into())
+    );
 }

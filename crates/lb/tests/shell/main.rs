@@ -10,6 +10,7 @@ mod admin;
 mod admission;
 mod cache;
 mod curl;
+mod deploy;
 mod drain;
 mod edge;
 mod flights;

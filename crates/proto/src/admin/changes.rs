@@ -6,10 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrainWorker {
-    /// Its name, which may mean several visits, or the number of one visit.
+    /// Its name; all visits under it are meant.
     pub worker: String,
     /// `false` takes the wish back.
     pub draining: bool,
+}
+
+/// No more jobs for a worker that is not believed, or jobs again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuarantineWorker {
+    /// Its name; all visits under it are meant.
+    pub worker: String,
+    /// `false` takes the wish back, and forgives.
+    pub quarantined: bool,
 }
 
 /// Forget a result.
@@ -28,6 +38,9 @@ pub struct BanRequest {
     pub client: String,
     /// For how long.
     pub seconds: u64,
+    /// Why: for whoever lists bans.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Take a ban back.
@@ -52,6 +65,8 @@ pub struct Ban {
     pub client: String,
     /// How long it holds.
     pub left_ms: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// A change was made.

@@ -15,8 +15,7 @@ fn a_change_with_a_field_that_nobody_knows_is_refused() {
 
 #[test]
 fn a_view_with_a_field_that_is_new_is_still_read() {
-    let json =
-        r#"{"flights":[{"job":"","request_id":"r","clients":2,"age_ms":3,"new":1}],"more":0}"#;
+    let json = r#"{"flights":[{"job":"","request_id":"r","clients":2,"is_open":true,"age_ms":3,"new":1}],"more":0}"#;
     let flights: Flights = serde_json::from_str(json).unwrap();
     assert_eq!(flights.flights.first().map(|flight| flight.clients), Some(2));
 }

@@ -40,21 +40,27 @@ pub struct Counts {
 }
 
 /// All workers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workers {
-    /// By name.
+    /// In the order they came.
     pub workers: Vec<Worker>,
 }
 
 /// One worker's visit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Worker {
     /// Number of the visit: two visits may have one name.
     pub id: u64,
     /// Its name.
     pub name: String,
+    /// Whose it is; empty if it has no token of its own.
+    pub owner: String,
     /// Of its guests.
     pub arch: Arch,
+    /// Its CPU.
+    pub cpu: String,
+    /// Its VMM and accelerator.
+    pub vmm: String,
     /// `name=value`.
     pub labels: Vec<String>,
     /// VMs that it said it has.
@@ -63,12 +69,20 @@ pub struct Worker {
     pub parked: u64,
     /// And those that have one.
     pub leased: u64,
-    /// Wrong answers that are held against it.
-    pub strikes: u64,
-    /// Whether it gets no jobs for its wrong answers.
+    /// Wrong answers that are held against it; they weigh less as time goes by.
+    pub strikes: f64,
+    /// Whether it gets no jobs for its wrong answers, or because an operator wished so.
     pub is_quarantined: bool,
+    /// How long that holds; absent if until it is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_left_ms: Option<u64>,
     /// Whether it gets no jobs as it, or somebody here, wished so.
     pub is_draining: bool,
+    /// Whether a sign of life is missed.
+    pub is_silent: bool,
+    /// How long it takes until it shows that a lease arrived, if that was ever timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
     /// Whether its results are believed without a second opinion.
     pub is_trusted: bool,
     /// How long it has been here.
@@ -119,6 +133,8 @@ pub struct Lease {
     pub worker: String,
     /// How long it has had it.
     pub age_ms: u64,
+    /// Whether another worker has the job, too, and had it first.
+    pub is_hedge: bool,
 }
 
 /// Runs whose results more than one request may wait for.
@@ -137,8 +153,10 @@ pub struct Flight {
     pub job: String,
     /// Of the request that began it.
     pub request_id: String,
-    /// Requests that wait for it.
+    /// Requests that wait for it, or still read its result.
     pub clients: u64,
+    /// Whether it still runs.
+    pub is_open: bool,
     /// How long ago it began.
     pub age_ms: u64,
 }

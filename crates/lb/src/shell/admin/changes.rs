@@ -1,11 +1,13 @@
 //! What operators change (`protocol.md 9.2`). Each change is told in the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use pe_proto::admin::{self, Done};
+use pe_proto::Digest;
+use pe_proto::admin::{self, BanRequest, Done, Purge, Unban};
 use pe_proto::api::ProblemKind;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -36,6 +38,34 @@ pub(super) async fn answer(
             let Nothing {} = parse(&body)?;
             let reloaded = reload::reload(Arc::clone(app)).await;
             json(&reloaded.map_err(|reason| Failure::new(ProblemKind::BadRequest, reason))?)
+        }
+        admin::BAN => {
+            let BanRequest { client, seconds, reason } = parse(&body)?;
+            let banned = app.admit.ban(&client, Duration::from_secs(seconds), &reason);
+            banned.map_err(|not| {
+                Failure::new(ProblemKind::BadRequest, not.to_string()).at("/client")
+            })?;
+            json(&done(1, format!("{client} is banned for {seconds} s")))
+        }
+        admin::UNBAN => {
+            let Unban { client } = parse(&body)?;
+            json(&match app.admit.unban(&client) {
+                true => done(1, format!("{client} may ask again")),
+                false => done(0, format!("{client} is not banned")),
+            })
+        }
+        admin::PURGE => {
+            let Purge { job } = parse(&body)?;
+            let digest: Digest = job.parse().map_err(|_| {
+                let detail = "expected a job's digest: 64 lower-case hexadecimal digits";
+                Failure::new(ProblemKind::BadRequest, detail).at("/job")
+            })?;
+            let forgotten = app.cache.purge(digest).await;
+            info!(job = digest.hex(), forgotten, "result purged");
+            json(&match forgotten {
+                0 => done(0, "no result of this job was known"),
+                _ => done(forgotten, "forgotten; who asks again runs it anew"),
+            })
         }
         _ => {
             let Nothing {} = parse(&body)?;

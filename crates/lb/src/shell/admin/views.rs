@@ -1,13 +1,16 @@
 //! What operators see (`protocol.md 9.1`).
 
 use http::Response;
-use pe_proto::admin::{Counts, Status};
+use pe_proto::admin::{Ban, Bans, Counts, Flight, Flights, Status};
 use pe_proto::api::ProblemKind;
 
+use crate::core::admission::bans::BanRow;
+use crate::limits::ADMIN_ROWS_MAX;
 use crate::respond::Failure;
 use crate::shell::app::App;
 use crate::shell::outgoing::Outgoing;
 use crate::shell::router;
+use crate::shell::run::FlightRow;
 
 /// `GET /admin/v1/status`.
 pub(super) fn status(app: &App) -> Status {
@@ -26,6 +29,28 @@ pub(super) fn status(app: &App) -> Status {
         },
         config: app.reload.given(),
     }
+}
+
+/// `GET /admin/v1/flights`.
+pub(super) fn flights(app: &App) -> Flights {
+    let mut rows = app.flights.rows();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.age));
+    let more = rows.len().saturating_sub(ADMIN_ROWS_MAX) as u64;
+    let flight = |row: FlightRow| Flight {
+        job: row.job.hex(),
+        request_id: row.request_id.to_string(),
+        clients: row.seats as u64,
+        is_open: row.is_open,
+        age_ms: millis(row.age),
+    };
+    Flights { flights: rows.into_iter().take(ADMIN_ROWS_MAX).map(flight).collect(), more }
+}
+
+/// `GET /admin/v1/bans`.
+pub(super) fn bans(app: &App) -> Bans {
+    let ban =
+        |row: BanRow| Ban { client: row.target, left_ms: millis(row.left), reason: row.reason };
+    Bans { bans: app.admit.bans().into_iter().map(ban).collect() }
 }
 
 /// `GET /metrics`.
