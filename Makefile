@@ -30,10 +30,17 @@ test-nested: assets
 cloud-hypervisor: packages
 	@vm-assets/cloud-hypervisor.sh
 
-## bench     Measure: VM start by zygote and by boot, the phases of a job
+## bench     Measure all: VM start by zygote and by boot, the phases of a job, and bench-lb
 .PHONY: bench
 bench: assets
 	@scripts/bench.sh
+	@scripts/bench-lb.sh
+
+## bench-lb  The load balancer against nginx, HAProxy and Varnish on the same core (5 minutes); writes
+##           its table into docs/performance.md (ARGS='--only hits --rounds 3' to look at a part)
+.PHONY: bench-lb
+bench-lb:
+	@scripts/bench-lb.sh $(ARGS)
 
 ## check     Format, lints, architecture rules, shell scripts
 .PHONY: check
@@ -70,7 +77,7 @@ packages:
 
 .PHONY: programs
 programs: packages
-	@scripts/step.sh "building programs" cargo build $(CARGO_QUIET) --release --locked --workspace --bins --exclude pe-guest-init --exclude pe-rogue-init --exclude pe-crun-baseline
+	@scripts/step.sh "building programs" cargo build $(CARGO_QUIET) --release --locked --workspace --bins --exclude pe-guest-init --exclude pe-rogue-init --exclude pe-crun-baseline --exclude pe-perf
 	@RUSTFLAGS='-C target-feature=+crt-static' scripts/step.sh "building guest init" \
 	  cargo build $(CARGO_QUIET) --profile guest --locked -p pe-guest-init -p pe-rogue-init -p pe-crun-baseline --bins \
 	  --target $(GUEST_TARGET) --target-dir target/guest-build

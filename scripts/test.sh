@@ -20,6 +20,11 @@ else
 fi
 scripts/step.sh "the fleet by seeds (SEEDS=n, FIRST=n, SEED=x for one)" \
   timeout 600 cargo run -q --locked --release -p pe-sim
+if command -v node >/dev/null; then
+  scripts/step.sh "job digests in JavaScript" node --test web/digest/
+else
+  echo "-- SKIPPED job digests in JavaScript: there is no node"
+fi
 scripts/step.sh "load balancer and workers killed, restarted and flooded, as processes" \
   timeout 900 cargo test -q --locked --release -p pe-fleet -- --test-threads=1
 scripts/step.sh "fetching a pinned program" vm-assets/cloud-hypervisor.test.sh

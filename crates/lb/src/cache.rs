@@ -8,13 +8,17 @@
 //! what a client claims to be one only ever asks.
 //!
 //! It decides by [`rules`] alone what is fit to be kept, never waits for a disk on an async
-//! thread, and is never needed: what it has lost or thrown away is run again.
+//! thread, and is never needed: what it has lost or thrown away is run again. Because nothing
+//! breaks without it, it tells of itself: [`Cache::probe`] writes an entry and reads it back.
 
 pub(crate) mod derive;
+mod disk;
 mod memory;
+mod probe;
 pub mod representation;
 pub mod rules;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +29,7 @@ use crate::core::form::{Encoding, Form};
 use crate::limits::PACK_BYTES_MIN;
 use crate::metrics::cache::{CacheMetrics, Tier};
 use derive::Turns;
+use disk::Disk;
 use memory::{Kept, Memory};
 use representation::{Key, Representation};
 
@@ -32,6 +37,7 @@ use representation::{Key, Representation};
 #[derive(Debug)]
 pub struct Cache {
     memory: Option<Memory>,
+    disk: Option<Disk>,
     turns: Turns,
     metrics: CacheMetrics,
 }
@@ -43,13 +49,26 @@ pub struct Sizes {
     pub is_on: bool,
     /// Bytes of entries in memory.
     pub memory_bytes: usize,
+    /// Where results are kept beyond the process, if anywhere, and how many bytes of them.
+    pub disk: Option<(PathBuf, u64)>,
 }
 
+pub use disk::Writer;
+pub use probe::Forgetful;
+
 impl Cache {
-    /// An empty cache.
-    pub fn new(sizes: &Sizes, metrics: CacheMetrics) -> Self {
+    /// A cache with nothing in memory, and the task that writes to its disk, to be run.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn open(sizes: &Sizes, metrics: CacheMetrics) -> std::io::Result<(Self, Option<Writer>)> {
         let memory = sizes.is_on.then(|| Memory::new(sizes.memory_bytes, metrics.clone()));
-        Self { memory, turns: Turns::default(), metrics }
+        let disk = sizes.disk.as_ref().filter(|_| sizes.is_on);
+        let (disk, writer) = disk
+            .map(|(directory, bytes)| Disk::open(directory.clone(), *bytes, metrics.clone()))
+            .transpose()?
+            .unzip();
+        Ok((Self { memory, disk, turns: Turns::default(), metrics }, writer))
     }
 
     /// A representation that is in memory as it is wanted. Costs a look-up and nothing else.
@@ -117,8 +136,12 @@ impl Cache {
         let Some(made) = made.await else { return };
         // What was made of an older result goes with it, even if there is no room for this one.
         memory.remove(digest);
-        if memory.insert(Arc::new(made)) {
+        let made = Arc::new(made);
+        if memory.insert(Arc::clone(&made)) {
             self.metrics.fills.inc();
+        }
+        if let Some(disk) = &self.disk {
+            disk.store(made);
         }
     }
 
@@ -127,7 +150,18 @@ impl Cache {
     pub async fn purge(&self, digest: Digest) -> usize {
         let _turn = self.turns.take(digest).await;
         self.metrics.purges.inc();
-        self.memory.as_ref().map_or(0, |memory| memory.remove(digest))
+        let mut dropped = self.memory.as_ref().map_or(0, |memory| memory.remove(digest));
+        if let Some(disk) = &self.disk {
+            dropped += usize::from(disk.remove(digest).await);
+        }
+        dropped
+    }
+
+    /// Waits until what is to be on disk is there. To be called when nothing more comes.
+    pub async fn flush(&self) {
+        if let Some(disk) = &self.disk {
+            disk.flush().await;
+        }
     }
 
     /// The result in a form, without encoding, and where it was found.
@@ -158,7 +192,15 @@ impl Cache {
     /// The binary form, which all others are made of. To be called in the job's turn.
     async fn source(&self, memory: &Memory, digest: Digest) -> Option<(Arc<Representation>, Tier)> {
         let key = Key { digest, form: Form::Binary, encoding: Encoding::Identity };
-        memory.whole(&key).map(|found| (found, Tier::Memory))
+        if let Some(found) = memory.whole(&key) {
+            return Some((found, Tier::Memory));
+        }
+        let (body, rooms) = (self.disk.as_ref()?.load(digest).await?, memory.rooms());
+        let length = body.len();
+        let read = derive::apart(length, move || Some(Representation::new(key, body, &rooms)));
+        let read = Arc::new(read.await?);
+        memory.insert(Arc::clone(&read));
+        Some((read, Tier::Disk))
     }
 
     /// A result in an encoding; or as it is, if it is being changed, or if it does not pay.

@@ -94,6 +94,9 @@ pub const RELAY_HELD_BYTES: usize = 64 * 1024;
 /// Length of an `x-request-id` that is taken over.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 
+/// A job as an HTML form: the largest archive, a config, and the heads of many parts.
+pub const MULTIPART_BYTES_MAX: usize = BINARY_BYTES_MAX + 2 * 1024 * 1024;
+
 /// Names told to a client that asked for an unknown image.
 pub const NEAR_NAMES_MAX: usize = 3;
 
@@ -174,6 +177,25 @@ pub const CACHE_MEMORY_MIB: usize = 256;
 
 /// The most that may be set: what the shares of memory can count.
 pub const CACHE_MEMORY_MIB_MAX: usize = 1024 * 1024;
+
+/// Results on disk (default), in MiB, if there is a directory for them.
+pub const CACHE_DISK_MIB: u64 = 4 * 1024;
+
+/// The least that may be set: room for a few of the largest results.
+pub const CACHE_DISK_MIB_MIN: u64 = 128;
+
+/// The most that may be set, so that its bytes are a number: 1 EiB.
+pub const CACHE_DISK_MIB_MAX: u64 = 1024 * 1024 * 1024 * 1024;
+
+/// A result in the binary form: the largest archive, and a head with all its texts at their
+/// bounds, which JSON may write as six bytes each.
+pub const CACHED_BYTES_MAX: u64 = RESULT_BYTES_MAX + 1024 * 1024;
+
+/// Results read from disk at a time: more would not make a disk faster.
+pub const DISK_READS_MAX: usize = 16;
+
+/// Results that wait to be written. They are held in memory, as entries mostly are anyway.
+pub const DISK_WRITES_WAITING_MAX: usize = 64;
 
 /// Entries that were thrown out while clients still read them, beyond the memory for entries.
 /// Many times the largest entry, so that slow readers of old results keep out new ones only when
@@ -297,6 +319,10 @@ pub const WORKER_CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// Bytes of an answer that HTTP/2 may hold for a stream whose peer does not read.
 pub const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Bytes that a connection may have written before they are sent. A turn's answers go out together,
+/// and sixteen small ones are worth it; much more would only be copied.
+pub const OUTBOX_BYTES: usize = 64 * 1024;
+
 /// Largest piece of an answer given to the connection at a time; bounds the same for HTTP/1.
 pub const PIECE_BYTES: usize = 32 * 1024;
 
@@ -406,8 +432,10 @@ pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);
+const _: () = assert!(CACHED_BYTES_MAX <= CACHE_DISK_MIB_MIN * 1024 * 1024);
 const _: () = assert!(BODIES_BYTES_MIN <= BODIES_BYTES_MAX);
 const _: () = assert!(4 * JSON_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * BINARY_BYTES_MAX <= BODIES_BYTES_MIN);
+const _: () = assert!(4 * MULTIPART_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * RESULT_BYTES_MAX <= BODIES_BYTES_MIN as u64);
 const _: () = assert!(DRIVER_MESSAGES_MAX > JOBS_MAX + SLOTS_MAX + 2 * WORKER_CONNECTIONS_MAX);

@@ -352,9 +352,10 @@ impl From<NotTaken> for Failure {
             }
             NotTaken::TooSlow => Self::new(ProblemKind::RequestTimeout, detail),
             NotTaken::NoRoom(no_room) => no_room.into(),
-            NotTaken::CutOff | NotTaken::ConfigLength(_) | NotTaken::Archive(_) => {
-                Self::new(ProblemKind::BadRequest, detail)
-            }
+            NotTaken::CutOff
+            | NotTaken::ConfigLength(_)
+            | NotTaken::Archive(_)
+            | NotTaken::Form(_) => Self::new(ProblemKind::BadRequest, detail),
             NotTaken::Field { pointer, .. } => {
                 Self::new(ProblemKind::BadRequest, detail).at(pointer)
             }

@@ -5,6 +5,7 @@
 //! workers to go · end. Whatever is left at the deadline is dropped.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Writer};
 use crate::config::Config;
 use crate::config::listen::Listen;
 use crate::core::broker::Census;
@@ -44,6 +45,7 @@ pub struct Server {
     app: Arc<App>,
     driver: Driver,
     canary: CanaryJob,
+    cache_writer: Option<Writer>,
     questions: Questions,
     clients: Vec<Listener>,
     workers: Vec<Listener>,
@@ -60,6 +62,14 @@ pub enum NotBuilt {
     Listen {
         /// Where.
         listen: Listen,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The directory of the cache cannot be used.
+    #[error("cannot keep results in {directory}")]
+    Cache {
+        /// Which.
+        directory: PathBuf,
         /// Why.
         source: std::io::Error,
     },
@@ -132,6 +142,11 @@ impl Server {
         let (readiness, questions) = Readiness::new();
         let access =
             AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
+        let opened = Cache::open(&config.cache, metrics.cache.clone());
+        let (cache, cache_writer) = opened.map_err(|source| {
+            let directory = config.cache.disk.clone().map(|(directory, _)| directory);
+            NotBuilt::Cache { directory: directory.unwrap_or_default(), source }
+        })?;
         let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
         let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
@@ -139,7 +154,7 @@ impl Server {
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,
-            cache: Cache::new(&config.cache, metrics.cache.clone()),
+            cache,
             flights: Flights::default(),
             driver: handle,
             metrics,
@@ -154,7 +169,18 @@ impl Server {
         });
         let Config { canary, drain_max, .. } = config;
         let signals = reload::signals().map_err(NotBuilt::Signals)?;
-        Ok(Self { app, driver, canary, questions, clients, workers, operators, signals, drain_max })
+        Ok(Self {
+            app,
+            driver,
+            canary,
+            cache_writer,
+            questions,
+            clients,
+            workers,
+            operators,
+            signals,
+            drain_max,
+        })
     }
 
     /// The first addresses where clients and workers are listened for.
@@ -196,6 +222,9 @@ impl Server {
         let Self { app, driver, clients, workers, operators, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
+        if let Some(writer) = self.cache_writer {
+            tasks.spawn(writer.run());
+        }
         tasks.spawn(health::watch(Arc::clone(&app), self.canary, self.questions));
         tasks.spawn(attend(Arc::clone(&app)));
 
@@ -294,6 +323,7 @@ async fn drain(
     client_tasks.wait().await;
     // Nobody waits for a run any more, so the last of them are ending.
     app.flights.ended().await;
+    app.cache.flush().await;
     workers_end.cancel();
     app.driver.release_all().await;
     worker_tasks.close();

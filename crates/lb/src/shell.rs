@@ -22,6 +22,7 @@ pub mod pages;
 
 pub mod discard;
 pub mod memory;
+pub mod outbox;
 pub mod outgoing;
 pub mod request_id;
 pub mod vitals;

@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Test crates, which may depend on all.
-const FREE: [&str; 4] = ["pe-e2e", "pe-fleet", "pe-crun-baseline", "pe-scripted-worker"];
+const FREE: [&str; 5] = ["pe-e2e", "pe-fleet", "pe-crun-baseline", "pe-perf", "pe-scripted-worker"];
 
 /// Packages that break the table, or are not in it.
 pub(super) fn check(repo: &Repo, packages: &[Package]) -> Vec<Problem> {

@@ -41,6 +41,10 @@ pub(super) enum Kept {
 pub(super) struct Rooms(Arc<Semaphore>);
 
 impl Rooms {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
     /// A share, if there is one left.
     pub(super) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).ok()?;
@@ -64,7 +68,7 @@ impl Memory {
             .eviction_policy(EvictionPolicy::lru())
             .eviction_listener(on_removal)
             .build();
-        let rooms = Rooms(Arc::new(Semaphore::new(bytes.saturating_add(CACHE_LEAVING_BYTES_MAX))));
+        let rooms = Rooms::new(bytes.saturating_add(CACHE_LEAVING_BYTES_MAX));
         Self { entries, rooms, metrics }
     }
 

@@ -1,18 +1,19 @@
 //! Which runs are under way, and who waits for each: identical jobs share one run.
 //!
 //! ```text
-//!            board (no such job)                    close (landed, or will not be run)
-//!   (none) ────────────────────► open, 1.. seats ────────────────────► closed, 0.. seats
-//!                                  │   ▲                                    │
-//!                     leave (last) │   │ board (the same job)               │ leave (last)
-//!                                  ▼   └── one seat more                    ▼
-//!                              cancelled: (none)                          (none)
+//!            board (no such job)            land (all of it is here)          close
+//!   (none) ────────────────────► running ──────────────────────► landed ────────────► closed
+//!                                 │   ▲                           │   ▲                 │
+//!                    leave (last) │   │ board (the same job):     │   │ board, leave    │ leave (last)
+//!                                 ▼   └── one seat more           └───┘                 ▼
+//!                             cancelled: (none)                                       (none)
 //! ```
 //!
-//! A flight is open until its run is over; only an open one is joined, and the same job has at
-//! most one. A flight that nobody may join (`cache: off`, `refresh`) is *alone*. When the last
-//! seat of an open flight is left, the run is to be cancelled. What a flight carries is the
-//! shell's; nothing here runs anything.
+//! Until it is closed a flight is joined by whoever wants the same job, and a job has at most one.
+//! A flight that nobody may join (`cache: off`, `refresh`) is *alone*. When the last seat of one
+//! that still runs is left, the run is to be cancelled; once it landed, what is left to be done
+//! with the result is done though nobody waits. A run that comes to nothing is closed at once.
+//! What a flight carries is the shell's; nothing here runs anything.
 
 #[cfg(test)]
 mod tests;
@@ -38,8 +39,19 @@ pub struct Flights<J, T> {
 struct Flight<J, T> {
     job: J,
     seats: usize,
-    is_open: bool,
+    phase: Phase,
     shared: T,
+}
+
+/// How far a flight is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its job is being run.
+    Running,
+    /// All of its result is here, and known to nobody but those on it.
+    Landed,
+    /// Its result is known to everybody, or there is none.
+    Closed,
 }
 
 /// What became of a wish to board.
@@ -69,8 +81,8 @@ pub struct Row<J, T> {
     pub job: J,
     /// How many wait for it, or still read its result.
     pub seats: usize,
-    /// Whether it still runs.
-    pub is_open: bool,
+    /// How far it is.
+    pub phase: Phase,
     /// What everybody on it shares.
     pub shared: T,
 }
@@ -111,7 +123,7 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         let id = FlightId(self.next);
         self.next += 1;
         let shared = start(id);
-        let flight = Flight { job, seats: 1, is_open: true, shared: shared.clone() };
+        let flight = Flight { job, seats: 1, phase: Phase::Running, shared: shared.clone() };
         self.flights.insert(id, flight);
         (id, shared)
     }
@@ -125,26 +137,43 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         if flight.seats > 0 {
             return Left::Nothing;
         }
-        let was_open = flight.is_open;
-        self.close(id);
-        match self.flights.remove(&id) {
-            Some(flight) if was_open => Left::Cancel(flight.shared),
-            Some(_) | None => Left::Nothing,
+        match flight.phase {
+            Phase::Landed => Left::Nothing,
+            Phase::Closed => {
+                self.flights.remove(&id);
+                Left::Nothing
+            }
+            Phase::Running => {
+                self.close(id).map_or(Left::Nothing, |flight| Left::Cancel(flight.shared))
+            }
         }
     }
 
-    /// The run is over: nobody may join any more.
-    pub fn close(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id) else {
-            return;
-        };
-        flight.is_open = false;
+    /// All of the result is here: the run is not cancelled any more.
+    pub fn land(&mut self, id: FlightId) {
+        if let Some(flight) = self.flights.get_mut(&id) {
+            if flight.phase == Phase::Running {
+                flight.phase = Phase::Landed;
+            }
+        }
+    }
+
+    /// Nobody may join any more: the result is known, or there is none.
+    pub fn end(&mut self, id: FlightId) {
+        self.close(id);
+    }
+
+    /// Closes a flight, and takes it out if nobody is on it.
+    fn close(&mut self, id: FlightId) -> Option<Flight<J, T>> {
+        let flight = self.flights.get_mut(&id)?;
+        flight.phase = Phase::Closed;
         if self.open.get(&flight.job) == Some(&id) {
             self.open.remove(&flight.job);
         }
+        if flight.seats > 0 { None } else { self.flights.remove(&id) }
     }
 
-    /// Flights with anybody on them.
+    /// Flights that run, or that anybody is on.
     pub fn len(&self) -> usize {
         self.flights.len()
     }
@@ -159,8 +188,8 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         let mut ids: Vec<_> = self.flights.iter().collect();
         ids.sort_unstable_by_key(|(id, _)| **id);
         let row = |flight: &Flight<J, T>| {
-            let Flight { job, seats, is_open, shared } = flight;
-            Row { job: *job, seats: *seats, is_open: *is_open, shared: shared.clone() }
+            let Flight { job, seats, phase, shared } = flight;
+            Row { job: *job, seats: *seats, phase: *phase, shared: shared.clone() }
         };
         ids.into_iter().map(|(_, flight)| row(flight)).collect()
     }

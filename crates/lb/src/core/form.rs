@@ -18,15 +18,45 @@ pub enum Form {
 /// Media type of the JSON form.
 pub const JSON: &str = "application/json";
 
+/// Media type of the form of HTML and curl, in which only jobs come.
+pub const MULTIPART: &str = "multipart/form-data";
+
+/// The forms that a job may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobForm {
+    /// A form that answers have, too.
+    Plain(Form),
+    /// [`MULTIPART`].
+    Multipart {
+        /// What stands between the parts.
+        boundary: String,
+    },
+}
+
+impl JobForm {
+    /// The form that a request is in.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = value.split(';').next().unwrap_or_default().trim();
+        if media_type.eq_ignore_ascii_case(MULTIPART) {
+            let boundary = multer::parse_boundary(value).ok()?;
+            return Some(Self::Multipart { boundary });
+        }
+        Form::of_media_type(media_type).map(Self::Plain)
+    }
+
+    /// The form of an answer to whom it is all the same.
+    pub fn answer(&self) -> Form {
+        match self {
+            Self::Plain(form) => *form,
+            Self::Multipart { .. } => Form::Json,
+        }
+    }
+}
+
 impl Form {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Json, Self::Binary];
-
-    /// The form that a request is in.
-    pub fn of_request(headers: &HeaderMap) -> Option<Self> {
-        let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        Self::of_media_type(value.split(';').next().unwrap_or_default().trim())
-    }
 
     /// The form that an answer is wanted in: the one that `accept` prefers, or else `default`.
     pub fn of_answer(headers: &HeaderMap, default: Self) -> Self {

@@ -40,6 +40,14 @@ pub struct CacheMetrics {
     outcome: IntCounter,
     /// Results and representations that were not kept, as the memory was in use.
     pub crowded: IntCounter,
+    /// Results that were not written, as the disk was too slow.
+    pub disk_behind: IntCounter,
+    /// Files that were not what they said.
+    pub disk_corrupt: IntCounter,
+    /// Reads and writes that failed.
+    pub disk_failures: IntCounter,
+    /// Whether the cache kept what was last written to try it.
+    pub remembers: IntGauge,
     /// Representations made of others.
     pub derived: IntCounter,
     /// Results that an operator had forgotten.
@@ -82,6 +90,10 @@ impl CacheMetrics {
             policy: reason(NotKept::Policy),
             outcome: reason(NotKept::Outcome),
             crowded: build.counter("cache_crowded", "Not kept as memory was in use.")?,
+            disk_behind: build.counter("cache_disk_behind", "Not written as disk was slow.")?,
+            disk_corrupt: build.counter("cache_disk_corrupt", "Files not what they said.")?,
+            disk_failures: build.counter("cache_disk_failures", "Failed reads and writes.")?,
+            remembers: build.gauge("cache_remembers", "Whether a probe was read back.")?,
             derived: build.counter("cache_derived", "Representations made of others.")?,
             purges: build.counter("cache_purges", "Results forgotten on request.")?,
             joins: build.counter("flight_joins", "Jobs that joined a run under way.")?,

@@ -45,7 +45,20 @@ pub struct Report {
     pub ready: bool,
     /// By architecture.
     pub archs: BTreeMap<&'static str, ArchReport>,
+    /// Whether the cache keeps what is written to it. Jobs go through without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheReport>,
     /// Why nothing was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Of the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CacheReport {
+    /// Whether an entry that was written just now was read back.
+    pub remembers: bool,
+    /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -66,7 +79,7 @@ pub struct ArchReport {
 impl Report {
     /// A report of an overall reason.
     pub fn not_ready(reason: impl Into<String>) -> Self {
-        Self { ready: false, archs: BTreeMap::new(), reason: Some(reason.into()) }
+        Self { ready: false, archs: BTreeMap::new(), cache: None, reason: Some(reason.into()) }
     }
 }
 
@@ -124,7 +137,8 @@ pub async fn watch(app: Arc<App>, canary: CanaryJob, mut questions: Questions) {
     let mut failures: BTreeMap<Arch, (Instant, String)> = BTreeMap::new();
     while let Some(reply) = questions.recv().await {
         let archs = archs(&app, &canary);
-        let mut report = Report { ready: false, archs: BTreeMap::new(), reason: None };
+        let cache = Some(probe(&app).await);
+        let mut report = Report { ready: false, archs: BTreeMap::new(), cache, reason: None };
         if archs.is_empty() {
             report.reason = Some(format!("the catalogue has no image `{}`", canary.image));
         }
@@ -137,6 +151,13 @@ pub async fn watch(app: Arc<App>, canary: CanaryJob, mut questions: Questions) {
         // Whoever asked may have given up.
         let _ = reply.send(report);
     }
+}
+
+async fn probe(app: &App) -> CacheReport {
+    let probed = app.cache.probe().await;
+    app.metrics.cache.remembers.set(i64::from(probed.is_ok()));
+    let reason = probed.err().map(|forgetful| forgetful.to_string());
+    CacheReport { remembers: reason.is_none(), reason }
 }
 
 /// The architectures that the canary's image is there for.

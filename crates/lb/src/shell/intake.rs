@@ -6,6 +6,8 @@
 
 mod binary;
 mod json;
+mod multipart;
+mod tree;
 
 use std::sync::Arc;
 
@@ -24,10 +26,12 @@ use super::app::App;
 use super::memory::Room;
 use crate::core::admission::Caller;
 use crate::core::admission::memory::{Kind, NoRoom};
-use crate::core::form::{Form, JSON};
+use crate::core::form::{Form, JSON, JobForm, MULTIPART};
 use crate::core::resolve::Unresolved;
 use crate::driver::JobBody;
-use crate::limits::{BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX};
+use crate::limits::{
+    BINARY_BYTES_MAX, BODY_TIME, INPUT_BYTES, JSON_BYTES_MAX, MULTIPART_BYTES_MAX,
+};
 
 /// A job that may be run.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ pub struct Intake {
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     /// Neither of the forms.
-    #[error("expected content-type `{JSON}` or `{BINARY}`")]
+    #[error("expected content-type `{JSON}`, `{BINARY}` or `{MULTIPART}` with a boundary")]
     MediaType,
     /// Over the cap of its form.
     #[error("the body of a job may have at most {0} bytes in this form")]
@@ -69,6 +73,9 @@ pub enum NotTaken {
     /// The archive of the binary form.
     #[error(transparent)]
     Archive(#[from] BadArchive),
+    /// The parts of an HTML form.
+    #[error("{0}")]
+    Form(String),
     /// A field.
     #[error("{problem}")]
     Field {
@@ -93,17 +100,19 @@ pub async fn take(
     app: &Arc<App>,
     caller: &Caller,
     note: Option<&Note>,
-    form: Form,
+    form: JobForm,
     body: &mut Incoming,
 ) -> Result<Intake, NotTaken> {
     let bytes_max = match form {
-        Form::Json => JSON_BYTES_MAX,
-        Form::Binary => BINARY_BYTES_MAX,
+        JobForm::Plain(Form::Json) => JSON_BYTES_MAX,
+        JobForm::Plain(Form::Binary) => BINARY_BYTES_MAX,
+        JobForm::Multipart { .. } => MULTIPART_BYTES_MAX,
     };
     let upload = Upload::new(app, caller, note, body, bytes_max)?;
     match form {
-        Form::Json => json::take(app, upload).await,
-        Form::Binary => binary::take(app, upload).await,
+        JobForm::Plain(Form::Json) => json::take(app, upload).await,
+        JobForm::Plain(Form::Binary) => binary::take(app, upload).await,
+        JobForm::Multipart { boundary } => multipart::take(app, boundary, upload).await,
     }
 }
 

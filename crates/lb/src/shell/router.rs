@@ -1,9 +1,12 @@
 //! Which request is answered by what, and what all answers have in common: request id, counts,
 //! and `HEAD`, `OPTIONS`, unknown paths and methods.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::{self, Either};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -25,32 +28,57 @@ use crate::respond::Failure;
 const READS: &str = "GET, HEAD, OPTIONS";
 const RUNS: &str = "POST, OPTIONS";
 
+/// How a request is answered: at once, or when what it takes was done.
+pub type Answering =
+    Either<future::Ready<Answered>, Pin<Box<dyn Future<Output = Answered> + Send>>>;
+
+type Answered = Result<Response<Outgoing>, Infallible>;
+
 /// Answers one request of a client.
-pub async fn answer(
+pub fn answer(
     app: Arc<App>,
     client: Client,
     pulse: Pulse,
+    request: Request<Incoming>,
+) -> Answering {
+    match at_once(&app, client, &request) {
+        Some(response) => {
+            Either::Left(future::ready(Ok(response.map(|body| body.with_pulse(pulse)))))
+        }
+        // On the heap: it is large, would be copied with the request's task several times, and
+        // most requests do not need it.
+        None => Either::Right(Box::pin(async move {
+            Ok(in_time(app, client, request).await.map(|body| body.with_pulse(pulse)))
+        })),
+    }
+}
+
+/// The way of most requests: no span, and an id only for whom it is.
+fn at_once(app: &App, client: Client, request: &Request<Incoming>) -> Option<Response<Outgoing>> {
+    let mut response = results::at_once(app, &client, request)?;
+    if let Some(id) = RequestIds::given(request.headers()) {
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+    }
+    if *request.method() == Method::HEAD {
+        response = without_content(response);
+    }
+    if !app.access.is_on() {
+        return Some(response);
+    }
+    let request_id = app.request_ids.of(request.headers());
+    let note = app.access.note(client.address.to_string(), &request_id, request);
+    if let Some(note) = &note {
+        note.job(JobNote::hit());
+        note.answered(response.status());
+    }
+    Some(response.map(|body| body.with_note(note)))
+}
+
+async fn in_time(
+    app: Arc<App>,
+    client: Client,
     mut request: Request<Incoming>,
 ) -> Response<Outgoing> {
-    // The way of most requests: no span, and an id only for whom it is.
-    if let Some(mut response) = results::at_once(&app, &client, &request) {
-        if let Some(id) = RequestIds::given(request.headers()) {
-            response.headers_mut().insert(REQUEST_ID, id.clone());
-        }
-        if *request.method() == Method::HEAD {
-            response = without_content(response);
-        }
-        let note = app.access.is_on().then(|| {
-            let request_id = app.request_ids.of(request.headers());
-            app.access.note(client.address.to_string(), &request_id, &request)
-        });
-        let note = note.flatten();
-        if let Some(note) = &note {
-            note.job(JobNote::hit());
-            note.answered(response.status());
-        }
-        return response.map(|body| body.with_pulse(pulse).with_note(note));
-    }
     let request_id = app.request_ids.of(request.headers());
     let method = request.method().clone();
     let span = info_span!(
@@ -87,7 +115,7 @@ pub async fn answer(
     if let Some(note) = &note {
         note.answered(response.status());
     }
-    response.map(|body| body.with_pulse(pulse).with_note(note))
+    response.map(|body| body.with_note(note))
 }
 
 async fn dispatch(

@@ -15,6 +15,7 @@ pub mod replay;
 
 use std::sync::Arc;
 
+use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use pe_proto::api::CachePolicy;
@@ -26,9 +27,9 @@ use super::access::{JobNote, Note};
 use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
-use crate::cache::representation::Representation;
+use crate::cache::representation::{JOB, Representation};
 use crate::core::client::Client;
-use crate::core::form::{Encoding, Form};
+use crate::core::form::{Encoding, Form, JobForm};
 use crate::driver::Order;
 use crate::respond::{Failure, QUEUE_POSITION, QUEUE_WAIT, whole_millis};
 use flight::{Wanted, board};
@@ -56,15 +57,25 @@ pub async fn answer(
         Err(failure) => return Err(failure.with_rest_of(body)),
     };
     let note = parts.extensions.get::<Note>();
-    let form = Form::of_request(&parts.headers);
-    let taken = match form {
-        Some(form) => {
-            intake::take(app, &caller, note, form, &mut body).await.map(|intake| (form, intake))
+    let form = JobForm::of(&parts.headers);
+    let answer_form = form.as_ref().map_or(Form::Json, JobForm::answer);
+    let answer_form = Form::of_answer(&parts.headers, answer_form);
+    if let Some(claimed) = claimed(&parts.headers) {
+        let policy = CachePolicy::Use;
+        if let Some(known) = known(app, claimed, policy, answer_form, &parts.headers).await {
+            debug!("job answered from the cache before it was sent");
+            if let Some(note) = note {
+                note.digest(&claimed.hex());
+            }
+            return Ok(hit(note, &known));
         }
+    }
+    let taken = match form {
+        Some(form) => intake::take(app, &caller, note, form, &mut body).await,
         None => Err(NotTaken::MediaType),
     };
-    let (form, intake) = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
-    let form = Form::of_answer(&parts.headers, form);
+    let intake = taken.map_err(|not| Failure::from(not).with_rest_of(body))?;
+    let form = answer_form;
     let digest = intake.digest;
     Span::current().record("job", field::display(digest.hex()));
     if let Some(note) = note {
@@ -127,6 +138,14 @@ fn hit(note: Option<&Note>, known: &Representation) -> Response<Outgoing> {
         note.job(JobNote::hit());
     }
     compose::hit(known)
+}
+
+/// The job that a client says it would send, if only it were asked to (`expect: 100-continue`).
+/// It gets what it names, as with a GET, and sends nothing. What it then does send is what counts.
+fn claimed(headers: &HeaderMap) -> Option<Digest> {
+    let expects = headers.get(EXPECT)?.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let claimed = headers.get(JOB).filter(|_| expects)?.to_str().ok()?;
+    claimed.parse().ok().filter(|_| claimed.len() == 64)
 }
 
 /// The job's result, if it is known and wanted.

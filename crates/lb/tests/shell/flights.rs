@@ -169,6 +169,10 @@ async fn a_client_that_comes_when_the_result_is_landing_gets_all_of_it() {
         assert!(body.ends_with(&archive));
     }
     assert_eq!(large.response.await.expect("an answer").status(), 204);
+    // Everybody has left, and it is kept all the same: no worker is ready to run it again.
+    let again = client.post(JSON, BINARY, job).await.answer().await.expect("an answer");
+    assert_ne!(again.binary().0["cache"], "miss");
+    assert!(again.body.ends_with(&archive));
 }
 
 #[tokio::test]

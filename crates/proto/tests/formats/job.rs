@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use pe_proto::api::{FileContent, RunRequest};
+use pe_proto::archive::{Encoder, Kind};
 use pe_proto::digest::JobDigester;
 use pe_proto::{Arch, Digest, JobLimits, JobSpec};
 use proptest::prelude::{prop_assert_eq, proptest};
 
-use crate::{samples, strategies};
+use crate::{samples, strategies, vectors};
 
 fn refused_field(change: impl FnOnce(&mut JobSpec)) -> String {
     let mut spec = samples::spec();
@@ -113,4 +115,66 @@ proptest! {
 fn digests_are_those_of_sha_256() {
     let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(Digest::of(b"abc").to_string(), abc);
+}
+
+/// A job of `job_digest-v1-jobs.json`, whose digests were computed by `web/digest`, which was
+/// written from the protocol alone.
+#[derive(serde::Deserialize)]
+struct GoldenJob {
+    name: String,
+    request: RunRequest,
+    config: GoldenConfig,
+    digest: String,
+}
+
+#[derive(serde::Deserialize)]
+struct GoldenConfig {
+    image: Digest,
+    arch: Arch,
+    args: Vec<String>,
+    env: Vec<String>,
+    cwd: String,
+    user: String,
+    outputs: Vec<String>,
+    limits: JobLimits,
+}
+
+#[derive(serde::Deserialize)]
+struct GoldenJobs {
+    jobs: Vec<GoldenJob>,
+}
+
+#[test]
+fn golden_jobs_have_the_digests_that_another_implementation_computed() {
+    let golden = vectors::load("job_digest-v1-jobs.json").expect("the vectors");
+    let golden: GoldenJobs = serde_json::from_slice(&golden).expect("golden jobs");
+    assert!(golden.jobs.len() >= 15);
+    for GoldenJob { name, request, config, digest } in golden.jobs {
+        let GoldenConfig { image, arch, args, env, cwd, user, outputs, limits } = config;
+        let spec = JobSpec { image, arch, args, env, cwd, user, outputs, limits };
+        assert_eq!(spec.check(), Ok(()), "{name}");
+        let (_, stdin, files) = request.split();
+        let mut entries: Vec<(String, Kind, Vec<u8>)> = files
+            .into_iter()
+            .map(|(path, file)| match file {
+                FileContent::Directory => (path, Kind::Directory, Vec::new()),
+                FileContent::File { content, executable } => {
+                    let kind = if executable { Kind::Executable } else { Kind::File };
+                    (path, kind, content.into_bytes().expect("base64"))
+                }
+            })
+            .collect();
+        entries.sort_by(|(a, ..), (b, ..)| pe_proto::path::compare(a, b));
+        let mut archive = Encoder::new();
+        for (path, kind, bytes) in entries {
+            archive.push(kind, &format!("input/{path}"), &bytes).expect("a good entry");
+        }
+        let stdin = stdin.map(|content| content.into_bytes().expect("base64"));
+        if let Some(stdin) = stdin.filter(|bytes| !bytes.is_empty()) {
+            archive.push(Kind::File, "stdin", &stdin).expect("a good entry");
+        }
+        let mut digester = JobDigester::new(&spec);
+        digester.update(&archive.finish());
+        assert_eq!(digester.finish().hex(), digest, "{name}");
+    }
 }

@@ -15,6 +15,7 @@ enum Event {
     /// Of the seats that are taken, by number.
     Leave(usize),
     /// Of the flights there ever were, by number.
+    Land(usize),
     Close(usize),
 }
 
@@ -23,6 +24,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..3_u8, prop::bool::weighted(0.2))
             .prop_map(|(job, is_alone)| Event::Board { job, is_alone }),
         3 => any::<prop::sample::Index>().prop_map(|index| Event::Leave(index.index(1000))),
+        2 => any::<prop::sample::Index>().prop_map(|index| Event::Land(index.index(1000))),
         2 => any::<prop::sample::Index>().prop_map(|index| Event::Close(index.index(1000))),
     ]
 }
@@ -33,7 +35,7 @@ struct Known {
     id: FlightId,
     job: u8,
     is_alone: bool,
-    is_over: bool,
+    phase: Phase,
     cancels: usize,
 }
 
@@ -56,7 +58,7 @@ proptest! {
                     };
                     let joinable = known
                         .iter()
-                        .find(|each| each.job == job && !each.is_over && !each.is_alone)
+                        .find(|each| each.job == job && each.phase != Phase::Closed && !each.is_alone)
                         .map(|each| each.id)
                         .filter(|_| !is_alone);
                     match boarded {
@@ -64,7 +66,8 @@ proptest! {
                             prop_assert_eq!(joinable, None, "a second flight of one job");
                             prop_assert_eq!(id, shared);
                             prop_assert!(known.iter().all(|each| each.id != id), "a used name");
-                            known.push(Known { id, job, is_alone, is_over: false, cancels: 0 });
+                            let phase = Phase::Running;
+                            known.push(Known { id, job, is_alone, phase, cancels: 0 });
                             seats.push(id);
                         }
                         Boarded::Joined(id, shared) => {
@@ -82,9 +85,9 @@ proptest! {
                     let left = flights.leave(id);
                     let flight = known.iter_mut().find(|each| each.id == id).unwrap();
                     let is_last = !seats.contains(&id);
-                    let expected = if is_last && !flight.is_over {
+                    let expected = if is_last && flight.phase == Phase::Running {
                         flight.cancels += 1;
-                        flight.is_over = true;
+                        flight.phase = Phase::Closed;
                         Left::Cancel(id)
                     } else {
                         Left::Nothing
@@ -94,10 +97,17 @@ proptest! {
                 }
                 Event::Close(number) if !known.is_empty() => {
                     let number = number % known.len();
-                    flights.close(known[number].id);
-                    known[number].is_over = true;
+                    flights.end(known[number].id);
+                    known[number].phase = Phase::Closed;
                 }
-                Event::Leave(_) | Event::Close(_) => {}
+                Event::Land(number) if !known.is_empty() => {
+                    let number = number % known.len();
+                    flights.land(known[number].id);
+                    if known[number].phase == Phase::Running {
+                        known[number].phase = Phase::Landed;
+                    }
+                }
+                Event::Leave(_) | Event::Land(_) | Event::Close(_) => {}
             }
             let rows = flights.rows();
             let mut expected: Vec<_> = known
@@ -105,16 +115,19 @@ proptest! {
                 .map(|each| Row {
                     job: each.job,
                     seats: seats.iter().filter(|seat| **seat == each.id).count(),
-                    is_open: !each.is_over,
+                    phase: each.phase,
                     shared: each.id,
                 })
                 .collect();
-            expected.retain(|row| row.seats > 0);
+            expected.retain(|row| row.seats > 0 || row.phase != Phase::Closed);
             prop_assert_eq!(&rows, &expected);
             prop_assert_eq!(flights.len(), expected.len());
         }
         for seat in seats {
             flights.leave(seat);
+        }
+        for each in known {
+            flights.end(each.id);
         }
         prop_assert!(flights.is_empty() && flights.open.is_empty(), "something is left behind");
     }
@@ -125,10 +138,23 @@ fn a_flight_that_is_over_is_not_joined_and_not_cancelled() {
     let mut flights = Flights::new(SEATS_MAX);
     assert_eq!(flights.board('a', |id| id), Boarded::Started(FlightId(1), FlightId(1)));
     assert_eq!(flights.board('a', |id| id), Boarded::Joined(FlightId(1), FlightId(1)));
-    flights.close(FlightId(1));
+    flights.land(FlightId(1));
+    flights.end(FlightId(1));
     assert_eq!(flights.board('a', |id| id), Boarded::Started(FlightId(2), FlightId(2)));
     assert_eq!(flights.leave(FlightId(1)), Left::Nothing);
     assert_eq!(flights.leave(FlightId(1)), Left::Nothing);
     assert_eq!(flights.leave(FlightId(2)), Left::Cancel(FlightId(2)));
+    assert!(flights.is_empty());
+}
+
+#[test]
+fn a_result_that_landed_is_not_given_up_when_everybody_leaves() {
+    let mut flights = Flights::new(SEATS_MAX);
+    assert_eq!(flights.board('a', |id| id), Boarded::Started(FlightId(1), FlightId(1)));
+    flights.land(FlightId(1));
+    assert_eq!(flights.leave(FlightId(1)), Left::Nothing);
+    assert_eq!(flights.board('a', |id| id), Boarded::Joined(FlightId(1), FlightId(1)));
+    assert_eq!(flights.leave(FlightId(1)), Left::Nothing);
+    flights.end(FlightId(1));
     assert!(flights.is_empty());
 }

@@ -132,3 +132,41 @@ fn what_is_wrong_is_pointed_at() {
     check(r#""limits":{"stdout_bytes":99999999999}"#, "/limits/stdout_bytes");
     check(r#""limits":{"stderr_bytes":99999999999}"#, "/limits/stderr_bytes");
 }
+
+/// The golden jobs of the protocol: what a request means is what another implementation of the
+/// merging rules found (`web/digest`).
+#[test]
+fn golden_requests_mean_what_another_implementation_found() {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        catalogue: Catalogue,
+        jobs: Vec<Job>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Job {
+        name: String,
+        request: pe_proto::api::RunRequest,
+        config: Config,
+    }
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Config {
+        image: Digest,
+        arch: Arch,
+        args: Vec<String>,
+        env: Vec<String>,
+        cwd: String,
+        user: String,
+        outputs: Vec<String>,
+        limits: JobLimits,
+    }
+    let golden = include_str!("../../../../proto/vectors/job_digest-v1-jobs.json");
+    let golden: Golden = serde_json::from_str(golden).unwrap();
+    let grants = Grants { wall_ms_default: 10_000, wall_ms_max: 60_000 };
+    for Job { name, request, config } in golden.jobs {
+        let (request, ..) = request.split();
+        let spec = resolve(&request, &golden.catalogue, grants).unwrap();
+        let JobSpec { image, arch, args, env, cwd, user, outputs, limits } = spec;
+        let resolved = Config { image, arch, args, env, cwd, user, outputs, limits };
+        assert_eq!(resolved, config, "{name}");
+    }
+}

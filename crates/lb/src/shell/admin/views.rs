@@ -5,6 +5,7 @@ use pe_proto::admin::{Ban, Bans, Counts, Flight, Flights, Status};
 use pe_proto::api::ProblemKind;
 
 use crate::core::admission::bans::BanRow;
+use crate::core::flights::Phase;
 use crate::limits::ADMIN_ROWS_MAX;
 use crate::respond::Failure;
 use crate::shell::app::App;
@@ -40,7 +41,7 @@ pub(super) fn flights(app: &App) -> Flights {
         job: row.job.hex(),
         request_id: row.request_id.to_string(),
         clients: row.seats as u64,
-        is_open: row.is_open,
+        is_open: row.phase == Phase::Running,
         age_ms: millis(row.age),
     };
     Flights { flights: rows.into_iter().take(ADMIN_ROWS_MAX).map(flight).collect(), more }

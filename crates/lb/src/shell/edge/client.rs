@@ -14,10 +14,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -35,6 +36,7 @@ use crate::limits::{
 };
 use crate::metrics::edge::Ending;
 use crate::shell::app::App;
+use crate::shell::outbox::{Sending, gathered};
 use crate::shell::outgoing::Outgoing;
 use crate::shell::router;
 use crate::shell::vitals::{Verdict, Vitals, Wish};
@@ -118,11 +120,12 @@ async fn connection(
         let pulse = vitals.begin();
         let app = Arc::clone(app);
         let client = direct.unwrap_or_else(|| Client::at(told(&app, peer, &request)));
-        async move { Ok::<_, Infallible>(router::answer(app, client, pulse, request).await) }
+        router::answer(app, client, pulse, request)
     });
     if is_h2 {
+        let (io, outbox) = gathered(io);
         let connection = http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
-        match watch(app, &vitals, Box::pin(connection), false).await {
+        match watch(app, &vitals, Box::pin(outbox.of(connection)), false).await {
             Watched::Ended(ending) => ending,
             // It cannot be taken apart, and was not asked to be.
             Watched::AtRest(_) => Ending::Closed,
@@ -213,14 +216,21 @@ where
     }
 }
 
-impl<S> Speaking for http2::Connection<TokioIo<Metered>, S, Tracked>
+impl<I, S> Speaking for http2::Connection<I, S, Tracked>
 where
+    I: Read + Write + Unpin,
     S: HttpService<Incoming, ResBody = Outgoing>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     S::Future: Send + 'static,
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+}
+
+impl<C: Speaking, S: AsyncWrite + Unpin> Speaking for Sending<C, S> {
+    fn finish(self: Pin<&mut Self>) {
+        self.get_mut().connection().finish();
     }
 }
 

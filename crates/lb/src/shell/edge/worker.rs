@@ -28,6 +28,7 @@ use crate::limits::{
 };
 use crate::shell::app::App;
 use crate::shell::link::Link;
+use crate::shell::outbox::gathered;
 use crate::shell::outgoing::Outgoing;
 
 /// Serves a worker until its connection ends.
@@ -72,10 +73,13 @@ pub async fn serve(
     let link = Arc::new(Link::new(Arc::clone(&app), names));
     let service = service_fn(|request: Request<Incoming>| {
         let link = Arc::clone(&link);
-        async move { Ok::<Response<Outgoing>, Infallible>(link.answer(request).await) }
+        // On the heap: it is large, and would be copied with the request's task several times.
+        Box::pin(async move { Ok::<Response<Outgoing>, Infallible>(link.answer(request).await) })
     });
     let builder = builder(tasks);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(transport), service));
+    let (stream, outbox) = gathered(transport);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = outbox.of(connection);
     let mut hello_due = pin!(sleep(HELLO_TIME));
     let mut is_looked_at = false;
     let mut is_ending = false;
@@ -83,7 +87,7 @@ pub async fn serve(
         tokio::select! {
             biased;
             // The connection itself: requests, answers, its end.
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     debug!(%error, "worker connection ended");
                 }
@@ -104,7 +108,7 @@ pub async fn serve(
                 if !link.is_introduced() {
                     break;
                 }
-                connection.as_mut().graceful_shutdown();
+                connection.connection().graceful_shutdown();
             }
         }
     }

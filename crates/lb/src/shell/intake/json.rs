@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pe_proto::api::{CachePolicy, Content, FileContent, RunRequest};
-use pe_proto::archive::{Encoder, EntryRefused, INPUT_PREFIX, Kind, STDIN};
+use pe_proto::archive::Kind;
 use pe_proto::digest::JobDigester;
 use pe_proto::{Digest, JobSpec, path};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use super::tree::Tree;
 use super::{Intake, NotTaken, Upload};
 use crate::core::resolve::pointer;
 use crate::driver::JobBody;
-use crate::limits::INPUT_BYTES;
 use crate::shell::app::{App, Gathered};
 
 /// Bodies from this size on are parsed where they do not hold up others.
@@ -83,56 +83,25 @@ fn archive(
 ) -> Result<Vec<u8>, NotTaken> {
     let mut files: Vec<_> = files.into_iter().collect();
     files.sort_by(|(a, _), (b, _)| path::compare(a, b));
-    let mut encoder = Encoder::new();
+    let mut tree = Tree::default();
     for (name, content) in files {
-        let field = || pointer(&["files", &name]);
         let (kind, bytes) = match content {
             FileContent::Directory => (Kind::Directory, Vec::new()),
             FileContent::File { content, executable } => {
                 let kind = if executable { Kind::Executable } else { Kind::File };
-                (kind, bytes_of(content, field)?)
+                (kind, bytes_of(content, || pointer(&["files", &name]))?)
             }
         };
-        let refused = |refused| refused_entry(&refused, field());
-        encoder.push(kind, &format!("{INPUT_PREFIX}{name}"), &bytes).map_err(refused)?;
-        check_size(&encoder)?;
+        tree.file(kind, &name, &bytes)?;
     }
     if let Some(stdin) = stdin {
-        let field = || "/stdin".to_owned();
-        let bytes = bytes_of(stdin, field)?;
-        // Empty input is no input: the same job has one digest.
-        if !bytes.is_empty() {
-            let refused = |refused| refused_entry(&refused, field());
-            encoder.push(Kind::File, STDIN, &bytes).map_err(refused)?;
-            check_size(&encoder)?;
-        }
+        tree.stdin(&bytes_of(stdin, || "/stdin".to_owned())?)?;
     }
-    Ok(encoder.finish())
+    Ok(tree.finish())
 }
 
 fn bytes_of(content: Content, field: impl Fn() -> String) -> Result<Vec<u8>, NotTaken> {
     content
         .into_bytes()
         .map_err(|bad| NotTaken::Field { pointer: field(), problem: bad.to_string() })
-}
-
-fn check_size(encoder: &Encoder) -> Result<(), NotTaken> {
-    /// What ends an archive.
-    const END_BYTES: usize = 5;
-    if encoder.len() + END_BYTES > INPUT_BYTES {
-        return Err(NotTaken::FilesTooLarge);
-    }
-    Ok(())
-}
-
-fn refused_entry(refused: &EntryRefused, pointer: String) -> NotTaken {
-    let problem = match refused {
-        EntryRefused::Path(_, bad) => bad.to_string(),
-        EntryRefused::Order(_) => "the same path is there twice".to_owned(),
-        EntryRefused::BelowLeaf(_) => "lies below something that is not a directory".to_owned(),
-        EntryRefused::DirectoryData(_) | EntryRefused::TooLarge(_) | EntryRefused::TooMany => {
-            refused.to_string()
-        }
-    };
-    NotTaken::Field { pointer, problem }
 }

@@ -1,7 +1,8 @@
 //! Runs that are shared: one task runs the job, all who want it wait for it.
 //!
 //! Whoever waits has a [`Seat`]; the last seat that is dropped before the result is whole ends
-//! the run. The task publishes the result before it says that the run is over, so whoever comes
+//! the run. After that the task goes on: whoever read all of a large result as it came has left
+//! before it can be kept. The task publishes the result before it says that the run is over, so whoever comes
 //! too late for the flight finds it in the cache.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use super::execute::{NotRun, Progress, execute};
 use super::landing::Landing;
 use super::{compose, is_proof};
 use crate::cache::rules;
-use crate::core::flights::{Boarded, FlightId, Flights as Core, Left, Row};
+use crate::core::flights::{Boarded, FlightId, Flights as Core, Left, Phase, Row};
 use crate::driver::Order;
 use crate::limits::FLIGHT_SEATS_MAX;
 use crate::respond::Failure;
@@ -52,8 +53,8 @@ pub struct FlightRow {
     pub request_id: Arc<str>,
     /// How many wait for it, or still read its result.
     pub seats: usize,
-    /// Whether it still runs.
-    pub is_open: bool,
+    /// How far it is.
+    pub phase: Phase,
     /// Since it was started.
     pub age: Duration,
 }
@@ -86,9 +87,9 @@ impl Default for Flights {
 impl Flights {
     /// All of them, for operators.
     pub fn rows(&self) -> Vec<FlightRow> {
-        let row = |Row { job, seats, is_open, shared }: Row<Digest, Shared>| {
+        let row = |Row { job, seats, phase, shared }: Row<Digest, Shared>| {
             let Shared { request_id, started, .. } = shared;
-            FlightRow { job, request_id, seats, is_open, age: started.elapsed() }
+            FlightRow { job, request_id, seats, phase, age: started.elapsed() }
         };
         let rows = self.core().rows();
         rows.into_iter().map(row).collect()
@@ -193,6 +194,7 @@ async fn run(
     let fare = Fare(Some(ticket), Arc::clone(&order));
     let last = match execute(&app, claim, digest, order, &progress).await {
         Ok(landing) => {
+            closing.landed();
             fare.pay(landing.meta());
             let head = landing.head(CacheStatus::Hit);
             compose::count(&app.metrics, &head);
@@ -243,7 +245,14 @@ struct Closing(Arc<App>, FlightId);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.0.flights.core().close(self.1);
+        self.0.flights.core().end(self.1);
+    }
+}
+
+impl Closing {
+    /// From now on the task goes on though nobody waits: the result is worth keeping.
+    fn landed(&self) {
+        self.0.flights.core().land(self.1);
     }
 }
 

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Measures the load balancer against its peers and writes the table of docs/performance.md.
+# usage: bench-lb.sh [flags of `pe-perf run`]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+vm-assets/packages.sh nginx-light haproxy varnish nghttp2-client openssl
+scripts/step.sh "building the load balancer and its bench" \
+  cargo build --quiet --release --locked -p pe-lb -p pe-perf --bins
+# 10,000 connections are a descriptor each, here and in each server.
+ulimit -n "$(ulimit -Hn)"
+(( $(ulimit -n) >= 12000 )) || echo "only $(ulimit -n) open files: expect fewer idle connections" >&2
+exec target/release/pe-perf run "$@"
