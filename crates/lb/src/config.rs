@@ -58,6 +58,7 @@ pub struct Config {
     pub(crate) poll: Duration,
     pub(crate) patience: Patience,
     pub(crate) drain_max: Duration,
+    pub(crate) settle: Duration,
     pub(crate) canary: CanaryJob,
     pub(crate) admission: Policy,
     pub(crate) bodies_bytes_max: usize,
@@ -290,6 +291,7 @@ impl Config {
             poll: poll(millis("times.poll_ms", times.poll_ms, limits::POLL)?)
                 .ok_or_else(|| value("times.poll_ms", "expected at most 50000"))?,
             patience: Patience { look: patience.look.min(patience.stall / 2), ..patience },
+            settle: times.settle_ms.map_or(limits::SETTLE, Duration::from_millis),
             drain_max: millis("times.drain_ms", times.drain_ms, limits::DRAIN)?,
             canary,
             admission: raw.admission.check(&origin)?,

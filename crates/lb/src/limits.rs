@@ -429,6 +429,11 @@ pub const WORKERS_MEASURED_MAX: usize = 64;
 /// The largest file whose content is compared when settings are read again.
 pub const COMPARED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// At the begin of a drain, requests that were on their way are served as ever for this long
+/// (default): a client that had connected, or had not heard of the GOAWAY yet, must not notice that
+/// another process takes over.
+pub const SETTLE: Duration = Duration::from_secs(1);
+
 const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);

@@ -1,7 +1,7 @@
 //! The process: everything built, run, and ended in order.
 //!
-//! Drain, in order: stop accepting clients · refuse new jobs · tell clients to go elsewhere
-//! (GOAWAY) · finish what is in flight, workers still at work · release parked slots and tell
+//! Drain, in order: stop accepting clients, tell them to go elsewhere (GOAWAY) · serve what was on
+//! its way · refuse new jobs · finish what is in flight, workers still at work · release parked slots and tell
 //! workers to go · end. Whatever is left at the deadline is dropped.
 
 use std::net::SocketAddr;
@@ -315,11 +315,14 @@ async fn drain(
     worker_tasks: &TaskTracker,
     workers_end: &CancellationToken,
 ) {
-    // Refused first: a job that comes over a connection that is being told to go must not be
-    // queued.
-    app.driver.drain().await;
     app.drain.cancel();
     client_tasks.close();
+    // What was on its way when the listeners closed is served as ever.
+    if !app.edge.settle.is_zero() {
+        let _ = timeout(app.edge.settle, client_tasks.wait()).await;
+    }
+    // A job that comes later, over a connection that was told to go, must not be queued.
+    app.driver.drain().await;
     client_tasks.wait().await;
     // Nobody waits for a run any more, so the last of them are ending.
     app.flights.ended().await;

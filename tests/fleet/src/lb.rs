@@ -1,10 +1,12 @@
 //! A load balancer as a process, on ports of its own.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::unistd::dup;
 use pe_proto::Digest;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -31,7 +33,8 @@ pub struct Lb {
     pub clients: SocketAddr,
     /// Where it listens for workers.
     pub workers: SocketAddr,
-    settings: String,
+    /// Listening sockets that the process is given and that outlive it.
+    sockets: Option<[TcpListener; 2]>,
     generation: u32,
     files: TempDir,
 }
@@ -42,6 +45,18 @@ impl Lb {
     /// # Errors
     /// It does not start.
     pub async fn start(settings: &str) -> anyhow::Result<Self> {
+        Self::begin(settings, false).await
+    }
+
+    /// The same, with sockets that are opened for it, as systemd does.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn activated(settings: &str) -> anyhow::Result<Self> {
+        Self::begin(settings, true).await
+    }
+
+    async fn begin(settings: &str, is_activated: bool) -> anyhow::Result<Self> {
         let files = tempfile::Builder::new().prefix("pe-fleet-").tempdir()?;
         let image = image();
         let catalogue = format!(
@@ -52,10 +67,12 @@ impl Lb {
         );
         std::fs::write(files.path().join("catalogue.json"), catalogue)?;
         std::fs::write(files.path().join("lb.toml"), settings)?;
-        let (clients, workers) = (free_address()?, free_address()?);
-        let process = spawn(&files, clients, workers, 0)?;
-        let settings = settings.to_owned();
-        let lb = Self { process, clients, workers, settings, generation: 0, files };
+        let sockets = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let [clients, workers] = [sockets[0].local_addr()?, sockets[1].local_addr()?];
+        // Otherwise they were only to find ports that are free, or were a moment ago.
+        let sockets = is_activated.then_some(sockets);
+        let process = spawn(&files, clients, workers, sockets.as_ref(), 0)?;
+        let lb = Self { process, clients, workers, sockets, generation: 0, files };
         lb.listens().await?;
         Ok(lb)
     }
@@ -82,7 +99,8 @@ impl Lb {
 
     async fn again(&mut self) -> anyhow::Result<()> {
         self.generation += 1;
-        self.process = spawn(&self.files, self.clients, self.workers, self.generation)?;
+        self.process =
+            spawn(&self.files, self.clients, self.workers, self.sockets.as_ref(), self.generation)?;
         self.listens().await
     }
 
@@ -119,30 +137,38 @@ impl Lb {
         started.all_up(workers).await?;
         Ok(started)
     }
-
-    /// What it was started with.
-    pub fn settings(&self) -> &str {
-        &self.settings
-    }
 }
 
 fn spawn(
     files: &TempDir,
     clients: SocketAddr,
     workers: SocketAddr,
+    sockets: Option<&[TcpListener; 2]>,
     generation: u32,
 ) -> anyhow::Result<Process> {
     let path = |name: &str| files.path().join(name);
-    let mut command = Command::new(paths::binary("pe-lb")?);
-    command.arg("--listen").arg(clients.to_string());
-    command.arg("--listen-workers").arg(workers.to_string());
-    command.arg("--catalogue").arg(path("catalogue.json"));
-    command.arg("--config").arg(path("lb.toml"));
-    command.args(["--listen-admin", "127.0.0.1:0", "--log", "info"]);
-    Process::start(command, path(&format!("lb-{generation}.log")))
-}
-
-/// A port that was free a moment ago.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    let program = paths::binary("pe-lb")?;
+    let out = path(&format!("lb-{generation}.log"));
+    let arguments = |command: &mut Command, clients: &str, workers: &str| {
+        command.args(["--listen", clients, "--listen-workers", workers]);
+        command.arg("--catalogue").arg(path("catalogue.json"));
+        command.arg("--config").arg(path("lb.toml"));
+        command.args(["--listen-admin", "127.0.0.1:0", "--log", "info"]);
+    };
+    let Some([for_clients, for_workers]) = sockets else {
+        let mut command = Command::new(program);
+        arguments(&mut command, &clients.to_string(), &workers.to_string());
+        return Process::start(command, out);
+    };
+    // Copies that an exec leaves open; a shell gives them the numbers that the protocol wants
+    // (sd_listen_fds(3)), and its own process id is that of the program that it becomes.
+    let copies = [dup(for_clients)?, dup(for_workers)?];
+    let [a, b] = copies.each_ref().map(AsRawFd::as_raw_fd);
+    anyhow::ensure!(a > 4 && b > 4, "descriptors {a} and {b} are in the way");
+    let variables = "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=clients:workers";
+    let mut command = Command::new("bash");
+    command.arg("-c").arg(format!("exec 3<&{a} 4<&{b} {a}<&- {b}<&-; {variables} exec \"$@\""));
+    command.arg("pe-lb").arg(program);
+    arguments(&mut command, "systemd:clients", "systemd:workers");
+    Process::start(command, out)
 }

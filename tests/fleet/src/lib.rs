@@ -15,6 +15,8 @@ pub mod workers;
 
 pub mod client;
 
+pub mod patient;
+
 pub mod frames;
 
 pub mod flood;

@@ -47,7 +47,8 @@ pub async fn run(terms: Terms) {
         let ended = session::run(&terms, up).await;
         let wait = reconnect.down(Lost::Gone, began.elapsed(), getrandom::u64().unwrap_or(0));
         let why = ended.err().map_or("closed".to_owned(), |error| format!("{error:#}"));
-        terms.journal.tell("down", &terms.name, format_args!("{why}; again in {wait:?}"));
+        terms.journal.tell("down", &terms.name, why);
+        terms.journal.tell("waits-ms", &terms.name, wait.as_millis());
         tokio::time::sleep(wait).await;
     }
 }

@@ -14,6 +14,7 @@ use pe_lb::core::ids::{JobId, SlotId, WorkerId};
 use pe_lb::core::moment::Moment;
 use pe_proto::link::LeaseId;
 
+use crate::plan::Standing;
 use crate::stage::{Broken, rule};
 
 /// See the module.
@@ -111,6 +112,9 @@ pub struct Case {
     client: u8,
     image: u8,
     wall: Duration,
+    standing: Standing,
+    /// Its answer is of no use after this.
+    deadline: Option<Moment>,
     losses: u8,
     reports: u8,
     avoid: Option<WorkerId>,
@@ -137,8 +141,8 @@ struct Bond {
 }
 
 /// Between two turns of a client, each other may have this many with the same kind of job: one,
-/// and one more when a lease came to nothing.
-const PASSED_MAX: u32 = 2;
+/// and one more when a lease came to nothing. A turn is as many jobs as a client's priority.
+const TURNS_MAX: u32 = 2;
 
 impl Books {
     /// Those of a broker that has just begun.
@@ -234,17 +238,37 @@ impl Books {
             return;
         };
         self.berths.remove(&slot);
-        let until = self.now.after(self.terms.queue_wait);
+        let (now, until) = (self.now, self.now.after(self.terms.queue_wait));
         if let Some(case) = self.cases.get_mut(&job) {
+            let until = case.no_longer(until, now);
             case.state = CaseState::Waiting { until };
         }
     }
 
     /// A client wants a job run.
-    pub fn submits(&mut self, job: JobId, client: u8, image: u8, wall: Duration) {
+    pub fn submits(
+        &mut self,
+        job: JobId,
+        client: u8,
+        image: u8,
+        wall: Duration,
+        standing: Standing,
+    ) {
+        let deadline = standing.deadline.map(|deadline| self.now.after(deadline));
         let until = self.now.after(self.terms.queue_wait);
+        let until = deadline.map_or(until, |deadline| deadline.min(until));
         let state = CaseState::Waiting { until };
-        let case = Case { client, image, wall, losses: 0, reports: 0, avoid: None, state };
+        let case = Case {
+            client,
+            image,
+            wall,
+            standing,
+            deadline,
+            losses: 0,
+            reports: 0,
+            avoid: None,
+            state,
+        };
         self.begins_to_wait(client, image);
         self.cases.insert(job, case);
     }
@@ -302,11 +326,11 @@ impl Books {
     }
 
     fn loses(&mut self, job: JobId, worker: WorkerId, loss: Loss) {
-        let terms = self.terms;
-        let until = self.now.after(terms.queue_wait);
+        let (terms, now) = (self.terms, self.now);
         let Some(case) = self.cases.get_mut(&job) else {
             return;
         };
+        let until = case.no_longer(now.after(terms.queue_wait), now);
         let (count, most) = match loss {
             Loss::Link => (&mut case.losses, terms.releases_max),
             Loss::Reported => (&mut case.reports, terms.reports_max),
@@ -416,9 +440,9 @@ impl Books {
             let passed = self.passed.entry((other, image, client)).or_default();
             *passed += 1;
             rule!(
-                *passed <= PASSED_MAX,
+                *passed <= TURNS_MAX * u32::from(case.standing.priority.get()),
                 "clients take turns",
-                "client {client} had {passed} turns while client {other} waited"
+                "client {client} had {passed} jobs leased while client {other} waited"
             );
         }
         Ok(())
@@ -446,15 +470,22 @@ impl Books {
         let is_fair = match refusal {
             Refusal::Draining => self.is_draining && is_at_entry,
             Refusal::QueueFull(_) => is_at_entry && self.fresh() >= self.terms.queue_jobs_max,
-            // No client of the simulation has a bound of its own.
-            Refusal::ClientQueueFull(_) => false,
-            Refusal::TooLong(Place { wait, .. }) => {
-                is_at_entry && wait.is_some_and(|wait| wait > self.terms.queue_wait)
+            Refusal::ClientQueueFull(_) => {
+                is_at_entry && self.fresh_of(case.client) >= case.standing.queued_max
             }
-            Refusal::QueueTimeout(_) => timed_out && is_at_entry && is_offered,
+            // How much of its deadline a job leaves for its run is the broker's to judge.
+            Refusal::TooLong(Place { wait, .. }) => {
+                let is_long = wait.is_some_and(|wait| wait > self.terms.queue_wait);
+                is_at_entry && (is_long || case.deadline.is_some())
+            }
+            Refusal::QueueTimeout(_) => {
+                is_at_entry && is_offered && (timed_out || case.deadline.is_some())
+            }
             // Nobody is waited for in vain, and everybody who was here lately is.
             Refusal::NoWorker if is_offered || !is_at_entry => false,
-            Refusal::NoWorker => timed_out || !self.is_expected(case.image),
+            Refusal::NoWorker => {
+                timed_out || case.deadline.is_some() || !self.is_expected(case.image)
+            }
             Refusal::WorkerLost => timed_out && !is_at_entry,
         };
         rule!(is_fair, "a refusal has its reason", "{refusal:?} for {case:?} at {:?}", self.now);
@@ -470,6 +501,10 @@ impl Books {
 
     fn fresh(&self) -> usize {
         self.cases.values().filter(|case| case.is_fresh()).count()
+    }
+
+    fn fresh_of(&self, client: u8) -> usize {
+        self.cases.values().filter(|case| case.is_fresh() && case.client == client).count()
     }
 
     fn may_take(&self, worker: WorkerId, case: &Case) -> bool {
@@ -501,7 +536,14 @@ impl Books {
         let is_late = due.is_some_and(|due| due <= self.now);
         rule!(!is_late, "what is due is done", "{due:?} at {:?}", self.now);
         let timer = broker.next_timer();
-        rule!(timer == due, "the next timer is the first that is due", "{timer:?}, not {due:?}");
+        // A job with a deadline may be given up earlier, for the time that its run would take.
+        let has_deadlines = self.cases.values().any(|case| case.deadline.is_some());
+        let is_first = timer == due || has_deadlines && timer.is_some() && timer < due;
+        rule!(is_first, "the next timer is the first that is due", "{timer:?}, not {due:?}");
+        for case in self.cases.values() {
+            let (fresh, most) = (self.fresh_of(case.client), case.standing.queued_max);
+            rule!(fresh <= most, "a client's queue is bounded", "{fresh} of {case:?}");
+        }
         self.check_nobody_waits_in_vain()
     }
 
@@ -536,6 +578,11 @@ impl Case {
     /// It waits, and never lost anything.
     fn is_fresh(&self) -> bool {
         self.avoid.is_none() && self.until().is_some()
+    }
+
+    /// Waits end with the deadline, if there is one.
+    fn no_longer(&self, until: Moment, now: Moment) -> Moment {
+        self.deadline.map_or(until, |deadline| deadline.max(now).min(until))
     }
 
     fn until(&self) -> Option<Moment> {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use pe_lb::core::broker::{Broker, Decision, Loss, Offer, Refusal, Submission};
+use pe_lb::core::broker::{Broker, Claim, Decision, Loss, Offer, Refusal, Submission};
 use pe_lb::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use pe_lb::core::moment::Moment;
 use pe_proto::link::LeaseId;
@@ -17,6 +17,7 @@ use pe_proto::{Arch, Digest};
 use crate::books::Books;
 use crate::chance::Purpose;
 use crate::net::{ConnId, Peer, Quality, Side, Word};
+use crate::plan::Standing;
 use crate::stage::{Broken, Event, Stage, Time, rule};
 
 /// See the module.
@@ -461,9 +462,14 @@ impl Lb {
                 };
                 let (client, image, wall) = (request.client, request.image, request.wall);
                 self.waiters.insert(job, true);
-                books.submits(job, client, image, wall);
+                let Some(standing) = stage.setting.claims.get(usize::from(client)).copied() else {
+                    return Ok(());
+                };
+                books.submits(job, client, image, wall, standing);
                 let fit = Fit { arch: Arch::X86_64, image: digest(image) };
-                let claim = ClientKey([client; 16]).into();
+                let Standing { priority, queued_max, deadline } = standing;
+                let client = ClientKey([client; 16]);
+                let claim = Claim { client, priority, queued_max, deadline };
                 broker.submit(Submission { job, claim, fit, wall }, now);
             }
             Message::JobGone(job) => {

@@ -95,7 +95,15 @@ fn some(next: &AtomicU64, end: u64, total: &Mutex<Total>) {
 impl Total {
     /// What never happened.
     fn missing(&self) -> Option<String> {
-        let reasons = ["draining", "queue full", "queue timeout", "no worker", "worker lost"];
+        let reasons = [
+            "draining",
+            "queue full",
+            "client's queue full",
+            "queue too long",
+            "queue timeout",
+            "no worker",
+            "worker lost",
+        ];
         let refused = reasons.into_iter().find(|reason| {
             let is_it = |end: &End| matches!(end, End::Refused(why) if why.0 == *reason);
             !self.ends.keys().any(is_it)

@@ -2,6 +2,7 @@
 //! All of it is drawn from the seed, each run with faults of its own: one may have nothing but a
 //! slow network, the next nothing but dying workers.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use pe_lb::core::broker::Terms;
@@ -32,6 +33,8 @@ pub struct Setting {
     pub workers: Vec<Outfit>,
     /// How many clients there are.
     pub clients: u8,
+    /// What each of them may.
+    pub claims: Vec<Standing>,
     /// A message is on its way at least and at most so long.
     pub delay: (Duration, Duration),
     /// Of 1,000 messages, so many are sent again by TCP.
@@ -49,6 +52,17 @@ pub struct Outfit {
     pub slots: u8,
     /// Its images, one bit each.
     pub images: u8,
+}
+
+/// What a client may.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Jobs that it may have leased in a turn.
+    pub priority: NonZeroU8,
+    /// Jobs that it may have waiting.
+    pub queued_max: usize,
+    /// Its jobs are of no use after this.
+    pub deadline: Option<Duration>,
 }
 
 /// Something that is done to the fleet.
@@ -172,6 +186,9 @@ fn setting(rng: &mut fastrand::Rng) -> Setting {
     let workers = (0..rng.usize(1..5))
         .map(|_| Outfit { slots: rng.u8(1..4), images: rng.u8(1..4) })
         .collect();
+    let clients = rng.u8(1..5);
+    let is_equal = rng.bool();
+    let claims = (0..clients).map(|_| standing(rng, is_equal)).collect();
     let least = rng.u64(100..2_000);
     let most = least + if rng.bool() { 1_000 } else { rng.u64(1_000..300_000) };
     Setting {
@@ -179,11 +196,24 @@ fn setting(rng: &mut fastrand::Rng) -> Setting {
         poll: seconds(rng, 3..20),
         drain_max: seconds(rng, 2..20),
         workers,
-        clients: rng.u8(1..5),
+        clients,
+        claims,
         delay: (Duration::from_micros(least), Duration::from_micros(most)),
         lost_in_1000: if rng.bool() { 0 } else { rng.u64(1..60) },
         bad_fates_in_100: if rng.bool() { 0 } else { rng.u64(1..50) },
         lies_in_100: if rng.bool() { 0 } else { rng.u64(10..100) },
+    }
+}
+
+/// In half of the runs all clients are equal and have no bounds of their own.
+fn standing(rng: &mut fastrand::Rng, is_equal: bool) -> Standing {
+    if is_equal {
+        return Standing { priority: NonZeroU8::MIN, queued_max: usize::MAX, deadline: None };
+    }
+    Standing {
+        priority: NonZeroU8::MIN.saturating_add(rng.u8(0..3)),
+        queued_max: if rng.bool() { usize::MAX } else { rng.usize(0..5) },
+        deadline: (rng.u8(0..4) == 0).then(|| Duration::from_millis(rng.u64(0..15_000))),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) struct Times {
     pub(super) idle_ms: Option<u64>,
     pub(super) stall_ms: Option<u64>,
     pub(super) drain_ms: Option<u64>,
+    pub(super) settle_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

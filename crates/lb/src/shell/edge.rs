@@ -56,6 +56,8 @@ pub struct Edge {
     pub http2: Http2,
     /// Bytes per second that a client must take of what it is owed.
     pub read_rate_min: u64,
+    /// How long requests that were on their way are served at the begin of a drain.
+    pub settle: Duration,
     /// Who may be connected.
     pub places: Places,
     /// TLS of the clients' listeners.
@@ -77,6 +79,7 @@ impl Edge {
             proxies: config.proxies.clone(),
             http2: config.http2,
             read_rate_min: config.connections.read_rate_min,
+            settle: config.settle,
             places: Places::new(config.connections),
             tls: new(&config.tls, &[b"h2", b"http/1.1"])?,
             workers_tls: new(&config.workers_tls, &[b"h2"])?,

@@ -111,8 +111,12 @@ impl Vitals {
 
     /// Whether the client has something to read.
     pub fn is_owed(&self) -> bool {
-        self.0.held.load(Ordering::Relaxed) > 0
-            || self.open().iter().any(|mark| mark.load(Ordering::Relaxed) != WAITING)
+        self.is_holding() || self.open().iter().any(|mark| mark.load(Ordering::Relaxed) != WAITING)
+    }
+
+    /// Whether something of an answer, or more of it than the socket takes, is not written.
+    fn is_holding(&self) -> bool {
+        self.0.held.load(Ordering::Relaxed) > 0 || self.0.is_blocked.load(Ordering::Relaxed)
     }
 
     /// How many requests there were.
@@ -122,8 +126,7 @@ impl Vitals {
 
     /// Whether nothing happened for a while and everything is written.
     pub fn is_at_rest(&self, wait: Duration) -> bool {
-        !self.0.is_blocked.load(Ordering::Relaxed)
-            && self.quiet_since().is_some_and(|quiet| self.now().since(quiet) >= wait)
+        self.quiet_since().is_some_and(|quiet| self.now().since(quiet) >= wait)
     }
 
     /// Whether the socket took what was last written to it.
@@ -215,7 +218,7 @@ impl Vitals {
 
 impl Occupant for Vitals {
     fn quiet_since(&self) -> Option<Moment> {
-        if self.0.held.load(Ordering::Relaxed) > 0 {
+        if self.is_holding() {
             return None;
         }
         let since = self.0.quiet.load(Ordering::Relaxed).checked_sub(1)?;

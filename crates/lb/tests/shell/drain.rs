@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use pe_lb::server::Drained;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -16,7 +16,7 @@ const JOB: &str = r#"{"image":"busybox","cache":"off"}"#;
 
 #[tokio::test]
 async fn a_drain_finishes_jobs_refuses_new_ones_and_lets_workers_go() {
-    let mut lb = Lb::start().await;
+    let mut lb = Lb::with("[times]\nsettle_ms = 0\n").await;
     let worker = lb.worker("w1").await;
     let client = lb.client().await;
     let parked = worker.park().await;
@@ -46,8 +46,35 @@ async fn a_drain_finishes_jobs_refuses_new_ones_and_lets_workers_go() {
 }
 
 #[tokio::test]
+async fn what_was_on_its_way_when_the_drain_began_is_served() {
+    let mut lb = Lb::with("[times]\nsettle_ms = 60000\n").await;
+    let worker = lb.worker("w1").await;
+    let parked = worker.park().await;
+    lb.until(|census| census.parked == 1).await;
+    let mut silent = TcpStream::connect(lb.clients).await.expect("a listener");
+    // Served in order, so the silent one is known when this is answered.
+    assert_eq!(lb.client().await.get("/healthz").await.status, 200);
+    lb.stop();
+    while TcpStream::connect(lb.clients).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let request = format!(
+        "POST /api/v1/run HTTP/1.1\r\nhost: lb\r\ncontent-type: {JSON}\r\n\
+         content-length: {}\r\n\r\n{JOB}",
+        JOB.len()
+    );
+    silent.write_all(request.as_bytes()).await.expect("a socket");
+    let lease = parked.lease().await.expect("the job");
+    assert_eq!(worker.done(lease.head.lease, exited(0), &result(b"", &[])).await, 204);
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).await.expect("an answer, and the end");
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(lb.ended().await, Drained::Wholly);
+}
+
+#[tokio::test]
 async fn connections_that_say_nothing_do_not_hold_up_a_drain() {
-    let lb = Lb::start().await;
+    let lb = Lb::with("[times]\nsettle_ms = 1\n").await;
     let mut silent = TcpStream::connect(lb.clients).await.expect("a listener");
     let mut worker = TcpStream::connect(lb.workers).await.expect("a listener");
     // Served in order, so the silent ones are known when these are answered.

@@ -210,3 +210,26 @@ async fn an_idle_connection_gives_its_buffers_back_and_goes_on_when_it_is_used_a
     idle.0.write_all(b"GET /healthz HTTP/1.1\r\nx: ").await.expect("a socket");
     assert!(idle.ask().await.starts_with("HTTP/1.1 200"));
 }
+
+#[tokio::test]
+async fn limits_count_the_client_that_a_trusted_proxy_names_and_no_other() {
+    let limit = "[admission.classes.anonymous]\nrequests_per_s = 1\nrequests_burst = 1\n";
+    let trust = "trusted = [\"127.0.0.1\"]\n";
+    let ask = async |lb: &Lb, header: &str, value: &str| {
+        let headers = [("content-type", JSON), (header, value)];
+        let client = lb.client().await;
+        let sent = client.begin(Method::POST, "/api/v1/run", &headers, true).await;
+        sent.answer().await.expect("an answer").status.as_u16()
+    };
+    let lb = Lb::with(&format!("[proxies]\n{trust}{limit}")).await;
+    assert_eq!(ask(&lb, "x-forwarded-for", "192.0.2.1").await, 400);
+    assert_eq!(ask(&lb, "x-forwarded-for", "192.0.2.1").await, 429);
+    assert_eq!(ask(&lb, "x-forwarded-for", "198.51.100.9, 192.0.2.1").await, 429);
+    assert_eq!(ask(&lb, "x-forwarded-for", "192.0.2.1, 198.51.100.9").await, 400);
+    // Of a network of 64 bits, one client.
+    assert_eq!(ask(&lb, "x-forwarded-for", "2001:db8::1").await, 400);
+    assert_eq!(ask(&lb, "x-forwarded-for", "2001:db8::2").await, 429);
+    let lb = Lb::with(&format!("[proxies]\nheader = \"forwarded\"\n{trust}{limit}")).await;
+    assert_eq!(ask(&lb, "forwarded", "for=192.0.2.1;proto=https").await, 400);
+    assert_eq!(ask(&lb, "forwarded", "for=6.6.6.6, for=\"192.0.2.1:80\"").await, 429);
+}

@@ -12,13 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const JOBS: usize = 1000;
-const AT_A_TIME: usize = 64;
+/// As many as there are slots: more would wait, and after each kill be told that they wait too long.
+const AT_A_TIME: usize = 24;
 
 /// Every client gets the answer to its own job, once; no result was taken twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_job_is_lost_or_doubled_when_workers_are_killed_in_the_middle_of_1000()
 -> anyhow::Result<()> {
-    let lb = Lb::start("").await?;
+    let lb = Lb::start("[queue]\nwait_ms = 60000\n").await?;
     let mut workers = VecDeque::new();
     for number in 0..4 {
         workers.push_back(lb.with_workers(&format!("w{number}"), 1, 6).await?);

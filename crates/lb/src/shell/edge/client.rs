@@ -7,19 +7,20 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
@@ -88,8 +89,8 @@ async fn connection(
                 biased;
                 // Given up for others, or for the drain: nothing was asked yet.
                 _ = vitals.called(Wish::Stay) => return Ending::Asked,
-                () = app.drain.cancelled() => return Ending::Drained,
                 shaken = tls.accept(stream) => shaken,
+                () = settled(app) => return Ending::Drained,
             };
             match shaken {
                 Ok(shaken) => {
@@ -105,7 +106,8 @@ async fn connection(
         }
         _ => (Transport::Clear(stream), None),
     };
-    let (is_h2, first) = match hear(app, &vitals, &mut transport, app.patience.head).await {
+    let patience = app.patience.head.min(app.patience.idle);
+    let (is_h2, first) = match hear(app, &vitals, &mut transport, patience).await {
         Ok((said_h2, first)) => (agreed.unwrap_or(said_h2), first),
         Err(ending) => return ending,
     };
@@ -116,21 +118,33 @@ async fn connection(
         return turn_away(app, io, is_h2, no_seat, tracked).await;
     }
     let direct = key.map(|_| Client::at(peer.address()));
-    let service = service_fn(|request: Request<Incoming>| {
+    let answer = |request: Request<Incoming>| {
         let pulse = vitals.begin();
         let app = Arc::clone(app);
         let client = direct.unwrap_or_else(|| Client::at(told(&app, peer, &request)));
         router::answer(app, client, pulse, request)
-    });
+    };
     if is_h2 {
         let (io, outbox) = gathered(io);
+        let service = service_fn(answer);
         let connection = http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
-        match watch(app, &vitals, Box::pin(outbox.of(connection)), false).await {
+        match watch(app, &vitals, Box::pin(outbox.of(connection)), Version::Http2).await {
             Watched::Ended(ending) => ending,
             // It cannot be taken apart, and was not asked to be.
             Watched::AtRest(_) => Ending::Closed,
         }
     } else {
+        let service = service_fn(|request| {
+            let answered = answer(request);
+            async move {
+                let mut response = answered.await?;
+                if app.drain.is_cancelled() {
+                    // How HTTP/1 says GOAWAY.
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
         serve_http1(app, &vitals, io, service).await
     }
 }
@@ -147,16 +161,22 @@ async fn hear(
         biased;
         // Its seat is needed.
         _ = vitals.called(Wish::Stay) => Err(Ending::Asked),
-        // The drain.
-        () = app.drain.cancelled() => Err(Ending::Drained),
-        // The client.
+        // The client, before the drain: what it said is served.
         heard = timeout(patience, listen(transport)) => match heard {
             Ok(Ok(heard)) => Ok(heard),
             Ok(Err(_)) => Err(Ending::Closed),
             Err(_) if vitals.begun() > 0 => Err(Ending::Idle),
             Err(_) => Err(Ending::Silent),
         },
+        // The drain, when what was on its way must have come.
+        () = settled(app) => Err(Ending::Drained),
     }
+}
+
+/// The drain, and after it the time for what was on its way.
+async fn settled(app: &App) {
+    app.drain.cancelled().await;
+    sleep(app.edge.settle).await;
 }
 
 /// HTTP/1.1. Between requests that are far apart, nothing is held of the connection but its socket
@@ -168,7 +188,7 @@ where
 {
     loop {
         let connection = http1_builder(app).serve_connection(TokioIo::new(io), service);
-        let parts = match watch(app, vitals, Box::pin(connection), true).await {
+        let parts = match watch(app, vitals, Box::pin(connection), Version::Http1).await {
             Watched::Ended(ending) => return ending,
             Watched::AtRest(connection) => Pin::into_inner(connection).into_parts(),
         };
@@ -234,6 +254,15 @@ impl<C: Speaking, S: AsyncWrite + Unpin> Speaking for Sending<C, S> {
     }
 }
 
+/// What the versions of HTTP differ in, here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// A connection between requests can be taken apart, and cannot be told to go but by an answer.
+    Http1,
+    /// It can be told to go at any time, and loses nothing.
+    Http2,
+}
+
 /// What became of a connection.
 enum Watched<C> {
     /// It is over.
@@ -247,7 +276,7 @@ async fn watch<C: Speaking>(
     app: &App,
     vitals: &Vitals,
     mut connection: Pin<Box<C>>,
-    may_rest: bool,
+    version: Version,
 ) -> Watched<C> {
     let begun = vitals.begun();
     let mut known = Wish::Stay;
@@ -257,6 +286,9 @@ async fn watch<C: Speaking>(
     let mut looks = interval(patience.look);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counted = vitals.moved();
+    // When the drain ends it, if its next answer does not.
+    let mut settled = pin!(settled(app));
+    let mut is_settled = false;
     // Why it was asked to end, and by when it must have.
     let mut asked: Option<(Ending, Option<Instant>)> = None;
     let ending = loop {
@@ -276,6 +308,15 @@ async fn watch<C: Speaking>(
             // The drain: GOAWAY, or the last answer of HTTP/1.
             () = app.drain.cancelled(), if asked.is_none() => {
                 asked = Some((Ending::Drained, None));
+                if version == Version::Http2 {
+                    is_settled = true;
+                    connection.as_mut().finish();
+                }
+            }
+            // Between requests, HTTP/1 can only be hung up on; a client that is quick to ask again
+            // had its answer by now, and was told with it.
+            () = settled.as_mut(), if !is_settled => {
+                is_settled = true;
                 connection.as_mut().finish();
             }
             // Its seat is needed.
@@ -297,7 +338,7 @@ async fn watch<C: Speaking>(
             // Signs of life.
             _ = looks.tick() => {
                 count(app, vitals, &mut counted);
-                let is_at_rest = may_rest && asked.is_none() && vitals.begun() > begun;
+                let is_at_rest = version == Version::Http1 && asked.is_none() && vitals.begun() > begun;
                 if is_at_rest && vitals.is_at_rest(patience.look) {
                     count(app, vitals, &mut counted);
                     return Watched::AtRest(connection);
