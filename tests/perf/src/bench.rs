@@ -144,7 +144,7 @@ impl Bench {
             stage,
             rounds: settings.rounds,
             length: Length {
-                warm_up: Duration::from_millis(300),
+                warm_up: Duration::from_millis(500),
                 measured: Duration::from_millis(settings.run_ms),
             },
             idle: settings.idle,
