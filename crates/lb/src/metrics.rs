@@ -6,6 +6,7 @@ pub mod cache;
 pub mod edge;
 mod memory;
 mod ops;
+pub mod trust;
 
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// Memory for bodies.
     pub memory: MemoryMetrics,
+    /// Of trust in workers.
+    pub trust: trust::TrustMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -197,6 +200,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
+            trust: trust::TrustMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
             memory: MemoryMetrics::new(&build)?,
@@ -262,6 +266,7 @@ impl Metrics {
         set(&self.jobs_now, census.jobs);
         set(&self.parked, census.parked);
         set(&self.workers, census.workers);
+        set(&self.trust.quarantined, census.quarantined);
     }
 
     /// All of it in Prometheus' text format.

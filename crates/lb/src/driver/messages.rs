@@ -11,9 +11,13 @@ use pe_proto::link::{DoneHead, LeaseId};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::core::broker::{Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
+use super::fleet::Survey;
+use super::visits::Profile;
+use crate::core::broker::{Arrival, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
 use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
+use crate::core::trust::Identity;
+use crate::core::trust::ledger::Fault;
 use crate::shell::memory::Room;
 
 /// To the driver.
@@ -21,8 +25,10 @@ use crate::shell::memory::Room;
 pub(super) enum Message {
     Arrive {
         worker: WorkerId,
-        slots_max: usize,
-        offer: Offer,
+        arrival: Arrival,
+        profile: Box<Profile>,
+        /// Whether it may stay.
+        answer: oneshot::Sender<bool>,
     },
     Change {
         worker: WorkerId,
@@ -34,6 +40,7 @@ pub(super) enum Message {
         slot: SlotId,
         worker: WorkerId,
         until: Moment,
+        signs: bool,
         verdict: oneshot::Sender<Result<SlotVerdict, ParkRefused>>,
     },
     Submit {
@@ -51,6 +58,26 @@ pub(super) enum Message {
         lease: LeaseId,
         delivery: Box<Delivery>,
         answer: oneshot::Sender<Result<(), NotHeld>>,
+    },
+    /// A sign of life: the lease arrived.
+    Accepted {
+        lease: LeaseId,
+    },
+    /// A worker did something wrong.
+    Strike {
+        name: Arc<str>,
+        fault: Fault,
+    },
+    Survey(oneshot::Sender<Survey>),
+    OrderQuarantine {
+        worker: WorkerId,
+        is_on: bool,
+        answer: oneshot::Sender<bool>,
+    },
+    OrderDrain {
+        worker: WorkerId,
+        is_on: bool,
+        answer: oneshot::Sender<bool>,
     },
     Drain,
     ReleaseAll,
@@ -168,6 +195,8 @@ pub struct PieceLost;
 pub struct Delivery {
     /// What came first.
     pub head: DoneHead,
+    /// Who sends it.
+    pub origin: Arc<Identity>,
     /// The archive.
     pub pieces: Pieces,
     /// For word to the worker. Dropped when nobody wants the result any more.

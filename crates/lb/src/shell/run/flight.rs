@@ -19,8 +19,9 @@ use tracing::Instrument as _;
 use super::execute::{NotRun, Progress, execute};
 use super::landing::Landing;
 use super::{compose, is_proof};
-use crate::cache::rules;
+use crate::cache::rules::{self, NotKept};
 use crate::core::flights::{Boarded, FlightId, Flights as Core, Left, Phase, Row};
+use crate::core::trust::Standing;
 use crate::driver::Order;
 use crate::limits::FLIGHT_SEATS_MAX;
 use crate::respond::Failure;
@@ -202,6 +203,9 @@ async fn run(
                 app.readiness.prove(arch);
             }
             match rules::check(policy, landing.outcome()) {
+                Ok(()) if !is_trusted(&landing) => {
+                    app.metrics.cache.not_kept(NotKept::Untrusted);
+                }
                 Ok(()) => app.cache.publish(digest, &head, landing.pieces()).await,
                 Err(why) => app.metrics.cache.not_kept(why),
             }
@@ -238,6 +242,11 @@ impl Drop for Fare {
             (None, _) => {}
         }
     }
+}
+
+/// Whether a result may be given to others than those who wait for this run.
+fn is_trusted(landing: &Landing) -> bool {
+    landing.origin().is_none_or(|origin| origin.standing() == Standing::Trusted)
 }
 
 /// Closes a flight when its task ends, however it does.
