@@ -152,6 +152,11 @@ async fn a_lease_that_was_signed_for_stays_with_its_worker() {
     let sent = client.post(JSON, "*/*", JOB).await;
     let held = parked.lease().await.expect("the job");
     open.send_data(bytes::Bytes::new(), true).expect("an open stream");
+    // Here is another who could have it, for longer than a worker is waited for.
+    let other = lb.worker("other").await;
+    let (parked, _open) = other.park_open().await;
+    let hedge = tokio::time::timeout(std::time::Duration::from_millis(1500), parked.lease());
+    assert!(hedge.await.is_err(), "it was hedged");
     let lease = held.head.lease;
     assert_eq!(worker.done(lease, exited(0), &result(b"", &[])).await, 204);
     assert_eq!(sent.answer().await.expect("an answer").status, 200);

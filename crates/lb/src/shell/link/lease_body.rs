@@ -87,17 +87,18 @@ impl LeaseBody {
     }
 
     fn poll_sign(&mut self, cx: &mut Context<'_>) {
-        let Some(body) = &mut self.sign else {
-            return;
-        };
-        match Pin::new(body).poll_frame(cx) {
-            Poll::Pending => {}
-            Poll::Ready(None) => {
-                self.sign = None;
-                self.hold.accepted(self.lease);
+        while let Some(body) = &mut self.sign {
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => return,
+                Poll::Ready(None) => {
+                    self.sign = None;
+                    self.hold.accepted(self.lease);
+                }
+                // How the end comes: in a frame of its own.
+                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+                // Bytes have no place here, and a broken stream is no sign: none is waited for.
+                Poll::Ready(Some(_)) => self.sign = None,
             }
-            // Bytes have no place here, and a broken stream is no sign: none is waited for.
-            Poll::Ready(Some(_)) => self.sign = None,
         }
     }
 }

@@ -212,7 +212,9 @@ pub(super) struct Lease {
 impl Lease {
     /// Waits for the sign that it arrived.
     pub(super) async fn signed(&mut self) {
-        assert!(self.rest.data().await.is_none(), "an end, and nothing else");
+        while let Some(data) = self.rest.data().await {
+            assert!(data.expect("an open stream").is_empty(), "an end, and nothing else");
+        }
     }
 
     pub(super) fn end(mut self) {
