@@ -233,6 +233,7 @@ impl Driver {
                     };
                     waiter.queued += waited;
                     waiter.position = position;
+                    waiter.order.lease();
                     let (end, ended) = oneshot::channel();
                     let order = Arc::clone(&waiter.order);
                     let assignment = Assignment { lease, order, deadline, ended };

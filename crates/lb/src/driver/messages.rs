@@ -1,7 +1,7 @@
 //! What the shell and the driver say to each other.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use futures_util::Stream;
 use pe_proto::JobSpec;
 use pe_proto::link::{DoneHead, LeaseId};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::fleet::Survey;
 use super::visits::Profile;
@@ -102,6 +103,24 @@ pub struct Order {
     pub spec: JobSpec,
     /// Its archive.
     pub body: JobBody,
+    leased: OnceLock<Instant>,
+}
+
+impl Order {
+    /// A job that no worker has yet.
+    pub fn new(request_id: impl Into<String>, spec: JobSpec, body: JobBody) -> Self {
+        Self { request_id: request_id.into(), spec, body, leased: OnceLock::new() }
+    }
+
+    /// A worker has it now.
+    pub(super) fn lease(&self) {
+        self.leased.get_or_init(Instant::now);
+    }
+
+    /// How long ago a worker first had it, if one ever did.
+    pub fn held(&self) -> Option<Duration> {
+        self.leased.get().map(Instant::elapsed)
+    }
 }
 
 /// A whole, validated archive.

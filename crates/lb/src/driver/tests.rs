@@ -130,7 +130,7 @@ fn order() -> Arc<Order> {
         outputs: Vec::new(),
         limits: JobLimits::default(),
     };
-    Arc::new(Order { request_id: "test".to_owned(), spec, body: JobBody::default() })
+    Arc::new(Order::new("test", spec, JobBody::default()))
 }
 
 fn delivery(lease: LeaseId) -> (Delivery, oneshot::Receiver<Receipt>) {

@@ -224,7 +224,7 @@ async fn send(app: &App, canary: &CanaryJob, arch: Arch) -> Result<(), String> {
     let bytes = archive.len() as u64;
     let body = JobBody { pieces: vec![archive.into()], bytes, room: None };
     let request_id = format!("canary-{}", app.request_ids.next());
-    let order = Arc::new(Order { request_id, spec, body });
+    let order = Arc::new(Order::new(request_id, spec, body));
     // Nobody but this looks at it.
     let (progress, _) = watch::channel(Progress::Running);
     let run = execute(app, CANARY_CLIENT, digester.finish(), order, &progress);
