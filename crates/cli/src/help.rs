@@ -112,7 +112,8 @@ Examples:
   pe admin bans";
 
 pub(crate) const ADMIN_DRAIN: &str = "\
-Jobs that run are finished. A worker that is drained stays connected; the load balancer ends.
+Jobs that run are finished. A worker that is drained stays connected and gets no more; the load
+balancer ends.
 
 Examples:
   pe admin drain attic

@@ -103,6 +103,9 @@ Examples:
   A key for somebody who may do more than others:
     pe-lb key new ci --class gold
 
+  A token for one worker, and its entry for the file of workers:
+    pe-lb worker new cellar-1
+
   A first job:
     curl --json '{\"image\":\"busybox\",\"args\":[\"echo\",\"hello\"]}' 127.0.0.1:8080/api/v1/run
 

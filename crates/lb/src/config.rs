@@ -15,6 +15,7 @@ mod memory;
 mod proxies;
 mod source;
 pub mod tls;
+pub mod workers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
+use pe_proto::link::token_in;
 
 use crate::core::admission::Policy;
 use crate::core::broker::Terms;
@@ -36,6 +38,7 @@ use file::File;
 use http2::Http2;
 use listen::{Listen, RawListens};
 use tls::Identity;
+use workers::WorkerSettings;
 
 pub use admin::AdminTerms;
 pub use source::Source;
@@ -52,7 +55,7 @@ pub struct Config {
     pub(crate) http2: Http2,
     pub(crate) connections: Connections,
     pub(crate) catalogue: Catalogue,
-    pub(crate) worker_token: Option<Digest>,
+    pub(crate) workers: WorkerSettings,
     pub(crate) terms: Terms,
     pub(crate) grants: Grants,
     pub(crate) poll: Duration,
@@ -187,6 +190,7 @@ impl Config {
             Some(path) => Some(token(&path)?),
             None => None,
         };
+        let workers = raw.workers.check(worker_token, value)?;
         let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
         let admin = raw.admin.check(admin_token);
         let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
@@ -211,6 +215,7 @@ impl Config {
                 times.worker_grace_ms,
                 limits::WORKER_GRACE,
             )?,
+            hedge: workers.hedge,
         };
         let wall_ms_max = flags.wall_ms_max.or(raw.wall_ms_max).unwrap_or(limits::WALL_MS_GRANTED);
         if !(1..=WALL_MS_MAX).contains(&wall_ms_max) {
@@ -285,7 +290,7 @@ impl Config {
                 .connections
                 .read(|key, given, default| count(key, given, default, 1_000_000))?,
             catalogue: read_catalogue(&catalogue)?,
-            worker_token,
+            workers,
             terms,
             grants: Grants { wall_ms_default, wall_ms_max },
             poll: poll(millis("times.poll_ms", times.poll_ms, limits::POLL)?)
@@ -321,13 +326,13 @@ fn read(path: &Path) -> Result<String, BadConfig> {
 
 fn token(path: &Path) -> Result<Digest, BadConfig> {
     let text = read(path)?;
-    let token = text.trim();
-    if token.len() < limits::TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    let token = token_in(&text).filter(|token| token.len() >= limits::TOKEN_BYTES_MIN);
+    token.map(|token| Digest::of(token.as_bytes())).ok_or_else(|| {
         let least = limits::TOKEN_BYTES_MIN;
-        let problem = format!("expected a token of at least {least} printable characters");
-        return Err(BadConfig::Syntax { file: path.to_owned(), problem });
-    }
-    Ok(Digest::of(token.as_bytes()))
+        let problem =
+            format!("expected a token of at least {least} visible characters on the first line");
+        BadConfig::Syntax { file: path.to_owned(), problem }
+    })
 }
 
 fn read_catalogue(path: &Path) -> Result<Catalogue, BadConfig> {

@@ -13,3 +13,4 @@ pub mod range;
 pub mod reading;
 pub mod resolve;
 pub mod seats;
+pub mod trust;

@@ -8,9 +8,12 @@
 //! It ends when all [`Handle`]s are gone. If it ended otherwise, everybody who waits for it is
 //! told that the load balancer is draining; nobody waits for ever.
 
+mod fleet;
 mod handle;
 mod messages;
 mod notice;
+mod places;
+mod visits;
 
 #[cfg(test)]
 mod tests;
@@ -21,19 +24,24 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::core::broker::{Broker, Census, Decision, NotHeld, ParkRefused, Terms};
+use crate::core::broker::{Broker, Census, Decision, ParkRefused, Terms};
 use crate::core::ids::{JobId, SlotId};
 use crate::core::moment::Moment;
+use crate::core::trust::ledger::Fault;
 use crate::limits::DRIVER_MESSAGES_MAX;
 use crate::metrics::Metrics;
 
-pub use handle::{Busy, Handle, RunningJob, SlotHold, Visit};
+pub use fleet::{LeaseRow, QueueRow, Survey, WorkerRow};
+pub use handle::{Handle, RunningJob, SlotHold, Visit};
 pub use messages::{
     Assignment, Delivery, JobBody, JobVerdict, LeaseEnd, Order, PieceLost, Pieces, Receipt,
     SlotVerdict,
 };
+pub use places::Busy;
+pub use visits::Profile;
 
 use messages::{Gone, Message};
+use visits::Visits;
 
 /// Messages taken at a time, so that the census is counted once for many.
 const BATCH: usize = 256;
@@ -42,6 +50,7 @@ const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Driver {
     broker: Broker,
+    visits: Visits,
     epoch: Instant,
     inbox: mpsc::Receiver<Message>,
     census: watch::Sender<Census>,
@@ -69,6 +78,7 @@ impl Driver {
         let epoch = Instant::now();
         let driver = Self {
             broker: Broker::new(terms),
+            visits: Visits::new(),
             epoch,
             inbox,
             census,
@@ -120,16 +130,21 @@ impl Driver {
     fn apply(&mut self, message: Message) {
         let now = self.now();
         match message {
-            Message::Arrive { worker, slots_max, offer } => {
-                self.broker.worker_arrives(worker, slots_max, offer);
+            Message::Arrive { worker, arrival, profile, answer } => {
+                let _ = answer.send(self.admit(worker, arrival, *profile));
             }
             Message::Change { worker, offer, is_draining } => {
                 self.broker.worker_changes(worker, offer, is_draining, now);
             }
-            Message::Gone(Gone::Worker(worker)) => self.broker.worker_leaves(worker, now),
-            Message::Park { slot, worker, until, verdict } => {
+            Message::Gone(Gone::Worker(worker)) => {
+                self.broker.worker_leaves(worker, now);
+                // What it lost is held against it while it is still known.
+                self.carry_out();
+                self.visits.leave(worker);
+            }
+            Message::Park { slot, worker, until, signs, verdict } => {
                 self.parked.insert(slot, verdict);
-                if let Err(refused) = self.broker.park(slot, worker, until, now) {
+                if let Err(refused) = self.broker.park(slot, worker, until, signs, now) {
                     if let Some(verdict) = self.parked.remove(&slot) {
                         // Whoever asked may be gone; then there is nobody to tell.
                         let _ = verdict.send(Err(refused));
@@ -158,14 +173,31 @@ impl Driver {
             }
             Message::Gone(Gone::Job(job)) => {
                 self.jobs.remove(&job);
-                self.broker.close(job);
+                self.broker.close(job, now);
             }
+            Message::Accepted { lease } => self.broker.accepted(lease, now),
             Message::Deliver { worker, lease, delivery, answer } => {
                 let taken = self.broker.begin_result(worker, lease, now);
-                if let Ok(job) = taken {
-                    self.deliver(job, delivery);
+                match taken {
+                    Ok(begun) => {
+                        if begun.is_hedge {
+                            self.metrics.trust.hedges_won.inc();
+                        }
+                        self.deliver(begun.job, delivery);
+                    }
+                    Err(not_held) => self.strike_for(worker, not_held),
                 }
-                let _ = answer.send(taken.map(|_| ()).map_err(|NotHeld| NotHeld));
+                let _ = answer.send(taken.map(|_| ()));
+            }
+            Message::Strike { name, fault } => self.strike(&name, fault),
+            Message::Survey(answer) => {
+                let _ = answer.send(self.survey());
+            }
+            Message::OrderQuarantine { worker, is_on, answer } => {
+                let _ = answer.send(self.order_quarantine(worker, is_on));
+            }
+            Message::OrderDrain { worker, is_on, answer } => {
+                let _ = answer.send(self.order_drain(worker, is_on));
             }
             Message::Drain => self.broker.drain(),
             Message::ReleaseAll => self.broker.release_all(),
@@ -186,9 +218,13 @@ impl Driver {
     fn carry_out(&mut self) {
         while let Some(decision) = self.broker.next_decision() {
             match decision {
-                Decision::Lease { lease, slot, job, deadline, waited, position } => {
-                    self.metrics.match_wait.observe(waited.as_secs_f64());
-                    self.metrics.ops.matched(waited);
+                Decision::Lease { lease, slot, job, deadline, waited, position, is_hedge } => {
+                    if is_hedge {
+                        self.metrics.trust.hedges.inc();
+                    } else {
+                        self.metrics.match_wait.observe(waited.as_secs_f64());
+                        self.metrics.ops.matched(waited);
+                    }
                     let (Some(verdict), Some(waiter)) =
                         (self.parked.remove(&slot), self.jobs.get_mut(&job))
                     else {
@@ -197,6 +233,7 @@ impl Driver {
                     };
                     waiter.queued += waited;
                     waiter.position = position;
+                    waiter.order.lease();
                     let (end, ended) = oneshot::channel();
                     let order = Arc::clone(&waiter.order);
                     let assignment = Assignment { lease, order, deadline, ended };
@@ -224,6 +261,7 @@ impl Driver {
                     self.metrics.leases_overdue.inc();
                     self.tell(job, JobVerdict::Overdue);
                 }
+                Decision::Lost { worker } => self.strike_visit(worker, Fault::Lost),
             }
         }
     }

@@ -31,6 +31,63 @@ pub const LEASE_GRACE: Duration = Duration::from_secs(60);
 /// How long a worker that left is counted on to return: several rounds of its reconnect back-off.
 pub const WORKER_GRACE: Duration = Duration::from_secs(30);
 
+/// Of a hundred leases so many may be hedged in the long run (default): what a fleet of a few
+/// bad links needs, and too little to double the load of one that is slow as a whole.
+pub const HEDGE_PERCENT: u8 = 5;
+
+/// Hedges at once beyond that: the parked slots of a worker or two whose link just died.
+pub const HEDGE_BURST: u8 = 8;
+
+/// How long a sign of life is waited for from a worker that never gave one: a long link at its
+/// first job.
+pub const HEDGE_WAIT_FIRST: Duration = Duration::from_secs(1);
+
+/// Least wait for a sign of life: a worker that stops for a moment is not yet dead, and a VM is
+/// dear.
+pub const HEDGE_WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// Most wait for a sign of life: above it there would be nothing left to win before the link's
+/// own PINGs show it to be dead.
+pub const HEDGE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Workers whose strikes are remembered: several times the connections there may be.
+pub const STRUCK_WORKERS_MAX: usize = 4 * WORKER_CONNECTIONS_MAX;
+
+/// Slots of one worker, as the protocol has it.
+pub const WORKER_SLOTS_MAX: u32 = 4096;
+
+/// Workers with a token of their own: all of them are compared at each hello.
+pub const WORKER_ENTRIES_MAX: usize = 4096;
+
+/// Connections of one worker at a time: the one it has, one that is dead and not yet known to
+/// be, and a doctor's visit or two.
+pub const WORKER_VISITS_MAX: usize = 4;
+
+/// The strikes that bring a quarantine, by the weights in `core/trust/ledger.rs`.
+pub const STRIKES_MAX: f64 = 10.0;
+
+/// In this time strikes lose half their weight.
+pub const STRIKES_HALF_LIFE: Duration = Duration::from_secs(600);
+
+/// The first quarantine: long enough to be seen, short enough for an accident.
+pub const QUARANTINE_MIN: Duration = Duration::from_secs(60);
+
+/// The longest quarantine; who earns it again and again is at work a few minutes a day.
+pub const QUARANTINE_MAX: Duration = Duration::from_secs(6 * 3600);
+
+/// So long after its last quarantine a worker's next one is short again.
+pub const QUARANTINE_FORGET: Duration = Duration::from_secs(24 * 3600);
+
+/// What a wrong token costs who shows it, so that guessing is slow.
+pub const WRONG_TOKEN_DELAY: Duration = Duration::from_secs(2);
+
+/// Connections that wait for that; beyond it they are ended without an answer.
+pub const WRONG_TOKENS_MAX: usize = 64;
+
+/// A result whose lease ended this recently crossed with word of that: reset and result may both
+/// wait behind megabytes on a slow link.
+pub const LATE_RESULT_GRACE: Duration = Duration::from_secs(30);
+
 /// The most wall clock that a job may ask for, in milliseconds (default): what a person waits,
 /// and what a proxy in front bears.
 pub const WALL_MS_GRANTED: u64 = 60_000;
@@ -371,6 +428,14 @@ pub const RESULT_IDLE: Duration = Duration::from_secs(20);
 
 /// Time for a whole result, slow clients included.
 pub const RESULT_TIME: Duration = Duration::from_secs(300);
+
+/// What a worker must send of a result in a second, on the whole, while it is waited for: a
+/// quarter of a thin uplink. One that trickles keeps a client, its connection and memory.
+pub const RESULT_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
+
+/// Frames of large messages that are read at a time on a worker's connection, beyond one for
+/// each of its slots.
+pub const LARGE_FRAMES_SPARE: usize = 8;
 
 // ---- Health. ----
 

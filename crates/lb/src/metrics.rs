@@ -4,18 +4,21 @@
 mod admission;
 pub mod cache;
 pub mod edge;
+mod fleet;
 mod memory;
 mod ops;
+pub mod trust;
 
 use std::time::Duration;
 
 use pe_proto::api::ProblemKind;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::core::broker::Census;
+use crate::driver::WorkerRow;
 use crate::respond::LinkRefusal;
 use cache::CacheMetrics;
 
@@ -64,6 +67,8 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// Memory for bodies.
     pub memory: MemoryMetrics,
+    /// Of trust in workers.
+    pub trust: trust::TrustMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -197,6 +202,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
+            trust: trust::TrustMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
             memory: MemoryMetrics::new(&build)?,
@@ -262,14 +268,17 @@ impl Metrics {
         set(&self.jobs_now, census.jobs);
         set(&self.parked, census.parked);
         set(&self.workers, census.workers);
+        set(&self.trust.quarantined, census.quarantined);
     }
 
-    /// All of it in Prometheus' text format.
+    /// All of it in Prometheus' text format, and how each of these workers is.
     ///
     /// # Errors
     /// A metric that cannot be written: a defect.
-    pub fn text(&self) -> prometheus::Result<String> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+    pub fn text(&self, workers: &[WorkerRow]) -> prometheus::Result<String> {
+        let mut families = self.registry.gather();
+        families.extend(fleet::families(workers)?);
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -328,6 +337,15 @@ impl Builder {
 
     fn float_gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
         self.register(Gauge::with_opts(Self::opts(name, help))?)
+    }
+
+    fn float_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<GaugeVec> {
+        self.register(GaugeVec::new(Self::opts(name, help), labels)?)
     }
 
     /// Always 1: what is told is the label.

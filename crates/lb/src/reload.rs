@@ -14,12 +14,14 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 11] = [
     "catalogue",
     "wall_ms_default",
     "wall_ms_max",
     "admin",
     "access_log",
+    "worker_token_file",
+    "workers.file",
     "admission",
     "memory",
     "tls",
@@ -85,6 +87,7 @@ fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.memory.resize(config.bodies_bytes_max);
     app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
+    app.door.reload(config);
     Ok(())
 }
 

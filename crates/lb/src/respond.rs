@@ -14,6 +14,7 @@ use crate::core::admission::memory::NoRoom;
 use crate::core::admission::{Denied, Limit};
 use crate::core::broker::{Place, Refusal};
 use crate::core::resolve::Unresolved;
+use crate::core::trust::roster::Misfit;
 use crate::driver::Busy;
 use crate::shell::intake::NotTaken;
 use crate::shell::outgoing::Outgoing;
@@ -244,6 +245,8 @@ impl From<Refusal> for Failure {
             Refusal::NoWorker => {
                 (ProblemKind::NoWorker, "no worker that is connected offers this image")
             }
+            // Nobody waits for a spare run.
+            Refusal::NoSpare => (ProblemKind::NoWorker, "no slot is to spare"),
             Refusal::WorkerLost => (
                 ProblemKind::WorkerLost,
                 "each worker that took the job was lost; it may be tried again",
@@ -255,7 +258,9 @@ impl From<Refusal> for Failure {
             | Refusal::ClientQueueFull(place)
             | Refusal::TooLong(place)
             | Refusal::QueueTimeout(place) => failure.in_place(place),
-            Refusal::Draining | Refusal::NoWorker | Refusal::WorkerLost => failure,
+            Refusal::Draining | Refusal::NoWorker | Refusal::WorkerLost | Refusal::NoSpare => {
+                failure
+            }
         }
     }
 }
@@ -398,11 +403,23 @@ pub enum LinkRefusal {
     /// The result is not what it says.
     #[error("result is malformed")]
     BadResult,
+    /// Hello says what the token does not allow.
+    #[error("{0}")]
+    Misfit(Misfit),
+    /// Of another deployment.
+    #[error("this load balancer is of another deployment")]
+    Deployment,
+    /// This worker is connected too often.
+    #[error("too many connections of this worker")]
+    Visits,
+    /// More slots than the load balancer takes.
+    #[error("no room for more slots")]
+    Slots,
 }
 
 impl LinkRefusal {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 18] = [
         Self::Unauthorized,
         Self::NotFound,
         Self::Method,
@@ -413,6 +430,14 @@ impl LinkRefusal {
         Self::TooManySlots,
         Self::Busy,
         Self::BadResult,
+        Self::Misfit(Misfit::Name),
+        Self::Misfit(Misfit::Arch),
+        Self::Misfit(Misfit::Label),
+        Self::Misfit(Misfit::Slots),
+        Self::Misfit(Misfit::Certificate),
+        Self::Deployment,
+        Self::Visits,
+        Self::Slots,
     ];
 
     /// Label.
@@ -428,6 +453,10 @@ impl LinkRefusal {
             Self::TooManySlots => "too-many-slots",
             Self::Busy => "busy",
             Self::BadResult => "bad-result",
+            Self::Misfit(misfit) => misfit.as_str(),
+            Self::Deployment => "deployment",
+            Self::Visits => "visits",
+            Self::Slots => "slots",
         }
     }
 
@@ -440,8 +469,10 @@ impl LinkRefusal {
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Session | Self::NotHeld => StatusCode::CONFLICT,
-            Self::TooManySlots => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManySlots | Self::Visits => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Slots => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Misfit(_) => StatusCode::FORBIDDEN,
+            Self::Deployment => StatusCode::MISDIRECTED_REQUEST,
             Self::BadResult => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let mut response = Response::new(Outgoing::whole(Bytes::from(self.to_string())));

@@ -34,6 +34,7 @@ use crate::shell::edge::activation::{self, Activated};
 use crate::shell::edge::listener::Listener;
 use crate::shell::edge::{Edge, admin, client, gate, worker};
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
+use crate::shell::link::door::Door;
 use crate::shell::live::Live;
 use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
@@ -140,6 +141,7 @@ impl Server {
         let metrics = Metrics::new()?;
         let (driver, handle) = Driver::new(config.terms, config.poll, metrics.clone());
         let (readiness, questions) = Readiness::new();
+        let door = Door::new(&config);
         let access =
             AccessLog::open(config.access_log.clone(), metrics.ops.access_lines_dropped.clone());
         let opened = Cache::open(&config.cache, metrics.cache.clone());
@@ -150,6 +152,7 @@ impl Server {
         let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
         let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
+            door,
             admit: Arc::new(admit),
             live: Live::new(&config)?,
             reload: Reload::new(config.source),
@@ -163,7 +166,6 @@ impl Server {
             memory,
             stop: CancellationToken::new(),
             drain: CancellationToken::new(),
-            worker_token: config.worker_token,
             patience: config.patience,
             edge,
         });

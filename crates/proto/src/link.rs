@@ -34,6 +34,14 @@ pub mod paths {
     pub const STATE: &str = "/worker/v1/state";
 }
 
+/// The token in a file of one: its first line, without the white space around it. Workers and LB
+/// read their files by this, so that the same file means the same token to both.
+pub fn token_in(text: &str) -> Option<&str> {
+    let token = text.lines().next().map(str::trim)?;
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    is_token.then_some(token)
+}
+
 /// Media type of every body on the link.
 pub const CONTENT_TYPE: &str = "application/vnd.pe.link.v1";
 

@@ -134,6 +134,9 @@ pub struct Flags {
     /// File whose first line is the token that the load balancer wants.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Deployment to work for: a load balancer of another one is left [default: the unnamed one].
+    #[arg(long, value_name = "NAME")]
+    pub deployment: Option<String>,
     /// What executes guests. `auto` boots one to find out whether KVM works [default: auto].
     #[arg(long, value_enum)]
     pub accel: Option<AccelChoice>,
@@ -205,6 +208,7 @@ impl Flags {
             memory_budget_mib: self.memory_budget_mib,
             memory_mib: self.memory_mib,
             token_file: self.token_file.clone(),
+            deployment: self.deployment.clone(),
             accel: self.accel,
             vmm: self.vmm,
             cloud_hypervisor: self.cloud_hypervisor.clone(),

@@ -126,6 +126,8 @@ pub struct RawConfig {
     pub memory_mib: Option<u64>,
     /// File with the token.
     pub token_file: Option<PathBuf>,
+    /// The deployment it works for, where there are several.
+    pub deployment: Option<String>,
     /// What executes guests.
     pub accel: Option<AccelChoice>,
     /// Which VMM to use.
@@ -214,6 +216,7 @@ pub struct Config {
     pub(crate) memory_budget_mib: Option<u64>,
     pub(crate) memory_mib: Option<u64>,
     pub(crate) token_file: Option<PathBuf>,
+    pub(crate) deployment: String,
     pub(crate) accel: AccelChoice,
     pub(crate) vmm: VmmChoice,
     pub(crate) cloud_hypervisor: Option<PathBuf>,
@@ -295,6 +298,7 @@ impl RawConfig {
             memory_budget_mib: self.memory_budget_mib.or(below.memory_budget_mib),
             memory_mib: self.memory_mib.or(below.memory_mib),
             token_file: self.token_file.or(below.token_file),
+            deployment: self.deployment.or(below.deployment),
             accel: self.accel.or(below.accel),
             vmm: self.vmm.or(below.vmm),
             cloud_hypervisor: self.cloud_hypervisor.or(below.cloud_hypervisor),
@@ -352,6 +356,10 @@ impl RawConfig {
         if self.name.as_ref().is_some_and(|name| !name_fits(name)) {
             return Err(("name", format!("expected 1 to {LABEL_BYTES_MAX} bytes")));
         }
+        let deployment = self.deployment.unwrap_or_default();
+        if deployment.len() > LABEL_BYTES_MAX {
+            return Err(("deployment", format!("expected at most {LABEL_BYTES_MAX} bytes")));
+        }
         if self.coldplug.as_ref().is_some_and(|names| names.len() > COLDPLUG_MAX) {
             return Err(("coldplug", format!("expected at most {COLDPLUG_MAX} images")));
         }
@@ -373,6 +381,7 @@ impl RawConfig {
             memory_budget_mib: self.memory_budget_mib,
             memory_mib: self.memory_mib,
             token_file: self.token_file,
+            deployment,
             accel: self.accel.unwrap_or_default(),
             vmm: self.vmm.unwrap_or_default(),
             cloud_hypervisor: self.cloud_hypervisor,

@@ -91,13 +91,17 @@ pub(crate) enum LinkError {
     Closed,
     #[error("our own hello is over its bounds")]
     Hello,
+    #[error("the lb is of another deployment: `{0}`")]
+    Deployment(String),
 }
 
 impl LinkError {
     fn lost(&self) -> Lost {
         match self {
             Self::Dial(..) | Self::Late(_) | Self::Http(_) | Self::Closed => Lost::Gone,
-            Self::Status { .. } | Self::Message(_) | Self::Hello => Lost::Refused,
+            Self::Status { .. } | Self::Message(_) | Self::Hello | Self::Deployment(_) => {
+                Lost::Refused
+            }
         }
     }
 }

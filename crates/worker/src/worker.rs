@@ -121,6 +121,7 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         slots: config.slots,
         labels: config.labels.clone(),
         images: images.digests(),
+        deployment: config.deployment.clone(),
     };
     tracing::info!(
         worker = hello.worker,

@@ -165,7 +165,8 @@ async fn serve(stream: tokio::net::TcpStream, hellos: &AtomicUsize, others: &Ato
         assert!(hello.images.is_empty() && hello.slots == 0, "nothing can be leased to it");
         assert!(hello.worker.ends_with(" (doctor)"));
         hellos.fetch_add(1, Ordering::SeqCst);
-        let welcome = Welcome { session: SessionId([1; 16]), poll_ms: 1000 };
+        let welcome =
+            Welcome { session: SessionId([1; 16]), poll_ms: 1000, deployment: String::new() };
         let response = http::Response::builder().header("date", "Thu, 01 Jan 1970 00:00:00 GMT");
         let status = if knows { 200 } else { 401 };
         let response = response.status(status).body(()).expect("response");

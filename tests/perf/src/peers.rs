@@ -1,6 +1,6 @@
 //! The servers that are measured: ours and its peers, each as its own manual would tune it for
-//! this: one worker or thread, keep-alive without an end, no access log, sendfile, TLS sessions
-//! cached, caches in memory and large enough.
+//! this: one worker or thread, keep-alive without an end, no access log, TLS sessions cached, caches
+//! in memory and large enough.
 
 mod haproxy;
 mod lb;

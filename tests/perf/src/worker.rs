@@ -99,6 +99,7 @@ async fn introduce(
         slots: settings.slots,
         labels: Vec::new(),
         images: vec![settings.digest],
+        deployment: String::new(),
     };
     let (status, body) = post(send, paths::HELLO, vec![message(&hello)?]).await?;
     anyhow::ensure!(status == StatusCode::OK, "hello: {status}");

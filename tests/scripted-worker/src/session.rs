@@ -83,6 +83,7 @@ fn hello(terms: &Terms) -> Hello {
         slots: terms.slots,
         labels: Vec::new(),
         images: terms.images.clone(),
+        deployment: String::new(),
     }
 }
 

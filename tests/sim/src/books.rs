@@ -369,6 +369,7 @@ impl Books {
                 self.lease_ended(slot)
             }
             Decision::Refuse { job, refusal } => self.refused(job, refusal),
+            Decision::Lost { .. } => Ok(()),
             Decision::Overdue { job } => {
                 self.figures.overdue += 1;
                 let case = self.cases.remove(&job);
@@ -470,6 +471,8 @@ impl Books {
         let is_fair = match refusal {
             Refusal::Draining => self.is_draining && is_at_entry,
             Refusal::QueueFull(_) => is_at_entry && self.fresh() >= self.terms.queue_jobs_max,
+            // No run of the simulation is a spare one.
+            Refusal::NoSpare => false,
             Refusal::ClientQueueFull(_) => {
                 is_at_entry && self.fresh_of(case.client) >= case.standing.queued_max
             }

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use pe_lb::core::broker::{Broker, Claim, Decision, Loss, Offer, Refusal, Submission};
-use pe_lb::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use pe_lb::core::broker::{Arrival, Broker, Claim, Decision, Loss, Offer, Refusal, Submission};
+use pe_lb::core::ids::{ClientKey, Fit, JobId, OwnerKey, SlotId, WorkerId};
 use pe_lb::core::moment::Moment;
 use pe_proto::link::LeaseId;
 use pe_proto::{Arch, Digest};
@@ -100,6 +100,11 @@ fn digest(image: u8) -> Digest {
 fn offer(images: u8) -> Offer {
     let digests = (0..8).filter(|image| images >> image & 1 == 1).map(digest);
     Offer::new(Arch::X86_64, digests.collect())
+}
+
+fn arrival(slots: u8, images: u8) -> Arrival {
+    let (slots_max, offer) = (slots.into(), offer(images));
+    Arrival { slots_max, offer, owner: OwnerKey([0; 16]), is_trusted: true }
 }
 
 impl Lb {
@@ -423,7 +428,7 @@ impl Lb {
         match message {
             Message::Arrive { worker, slots, images } => {
                 books.arrives(worker, slots.into(), images);
-                broker.worker_arrives(worker, slots.into(), offer(images));
+                broker.worker_arrives(worker, arrival(slots, images), now);
             }
             Message::Change { worker, images, is_draining } => {
                 books.changes(worker, images, is_draining);
@@ -439,7 +444,7 @@ impl Lb {
                     books.parks(slot, worker, until);
                 }
                 self.parked.insert(slot);
-                let parked = broker.park(slot, worker, until, now);
+                let parked = broker.park(slot, worker, until, false, now);
                 rule!(
                     parked.is_ok() == may_park,
                     "a slot is parked if its worker may park one",
@@ -470,12 +475,12 @@ impl Lb {
                 let Standing { priority, queued_max, deadline } = standing;
                 let client = ClientKey([client; 16]);
                 let claim = Claim { client, priority, queued_max, deadline };
-                broker.submit(Submission { job, claim, fit, wall }, now);
+                broker.submit(Submission { job, claim, fit, wall, spare: None }, now);
             }
             Message::JobGone(job) => {
                 self.waiters.remove(&job);
                 books.closes(job);
-                broker.close(job);
+                broker.close(job, now);
             }
             Message::Retry { job, loss } => {
                 if let Some(has_verdict) = self.waiters.get_mut(&job) {
@@ -486,7 +491,7 @@ impl Lb {
             }
             Message::Deliver { worker, lease, at } => {
                 let expected = books.begins(worker, lease);
-                let taken = broker.begin_result(worker, lease, now);
+                let taken = broker.begin_result(worker, lease, now).map(|begun| begun.job);
                 rule!(
                     taken.ok() == expected,
                     "a lease is answered once, by its holder",
@@ -567,6 +572,8 @@ impl Lb {
                     let request = self.jobs.get(&job).map_or(usize::MAX, |asked| asked.request);
                     self.answer(stage, job, Word::Answer(request))?;
                 }
+                // Strikes are the driver's.
+                Decision::Lost { .. } => {}
             }
         }
         Ok(())

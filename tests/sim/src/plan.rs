@@ -5,7 +5,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
-use pe_lb::core::broker::Terms;
+use pe_lb::core::broker::{HedgeTerms, Terms};
 
 use crate::chance::{Chance, Purpose};
 
@@ -182,6 +182,14 @@ fn setting(rng: &mut fastrand::Rng) -> Setting {
         reports_max: 1,
         lease_grace: seconds(rng, 1..8),
         worker_grace: seconds(rng, 5..30),
+        // Workers here give no signs of life.
+        hedge: HedgeTerms {
+            percent: 0,
+            burst: 0,
+            wait_first: Duration::ZERO,
+            wait_min: Duration::ZERO,
+            wait_max: Duration::ZERO,
+        },
     };
     let workers = (0..rng.usize(1..5))
         .map(|_| Outfit { slots: rng.u8(1..4), images: rng.u8(1..4) })

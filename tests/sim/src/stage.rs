@@ -90,6 +90,7 @@ impl From<Refusal> for Reason {
             Refusal::QueueTimeout(_) => "queue timeout",
             Refusal::NoWorker => "no worker",
             Refusal::WorkerLost => "worker lost",
+            Refusal::NoSpare => "no spare",
         })
     }
 }

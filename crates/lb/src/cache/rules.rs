@@ -11,17 +11,20 @@ pub enum NotKept {
     /// It ended by a clock, for its memory, or it was not run to its end: the next time may be
     /// another.
     Outcome,
+    /// Its worker's word does not count for others.
+    Untrusted,
 }
 
 impl NotKept {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Policy, Self::Outcome];
+    pub const ALL: [Self; 3] = [Self::Policy, Self::Outcome, Self::Untrusted];
 
     /// Label of metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "policy",
             Self::Outcome => "outcome",
+            Self::Untrusted => "untrusted",
         }
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct File {
     pub(super) canary: Canary,
     pub(super) admission: Admission,
     pub(super) memory: Memory,
+    pub(super) workers: super::workers::Workers,
     pub(super) cache: cache::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,

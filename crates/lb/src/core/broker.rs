@@ -16,10 +16,18 @@
 //!                              slot gone: again, at most `releases_max` times, then refused
 //! ```
 //!
+//! Leased is by one worker, or by two: a lease of which no sign of life came in a time scaled to
+//! its worker's round trip is *hedged*, given to a slot of another worker if one is parked and
+//! the budget allows. The first result wins and the other lease is cancelled; if either is lost,
+//! the job stays leased by the other. A worker that gave no sign is passed over until it is
+//! heard of: its other slots are most likely as dead.
+//!
 //! Invariants, held by the property test in `broker/model.rs`:
 //! - a job is in exactly one of these states and gets exactly one final decision (a refusal, or
 //!   overdue), or was begun to be answered, or was closed by its client;
 //! - a slot is leased at most once, and only while it was parked;
+//! - a job is hedged at most once, is never leased by more than two, and never twice by one worker
+//!   at a time;
 //! - the slot leased is the most recently parked one that fits (the oldest poll is likeliest
 //!   dead), of another worker than the one that lost the job, if there is another at all;
 //! - no job waits while a slot that may take it is parked;
@@ -46,19 +54,27 @@ use pe_proto::link::LeaseId;
 
 use super::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use super::moment::Moment;
-use fleet::Fleet;
+use fleet::{Fleet, Hold};
 use pace::Pace;
 use queue::{Lane, Queue};
+use rtt::Budget;
 use timers::{Timer, Timers};
 
 pub use fleet::{Offer, ParkRefused};
-pub use terms::{Census, Claim, Decision, Loss, NotHeld, Place, Refusal, Submission, Terms};
+pub use survey::{HeldLease, WaitingJob, WorkerCensus};
+pub use terms::{
+    Arrival, Begun, Census, Claim, Decision, HedgeTerms, Loss, NotHeld, Place, Refusal, Spare,
+    Submission, Terms, Who,
+};
 
 mod fleet;
+mod hedge;
 mod pace;
 mod places;
 mod queue;
+mod rtt;
 mod steps;
+mod survey;
 mod terms;
 mod timers;
 
@@ -78,6 +94,9 @@ pub struct Broker {
     leases: HashMap<LeaseId, Lease>,
     leased_slots: HashMap<SlotId, LeaseId>,
     timers: Timers,
+    /// Workers in quarantine, and when that ends, if it does by itself.
+    quarantines: HashMap<WorkerId, Option<Moment>>,
+    hedges: Budget,
     next_lease: u64,
     draining: bool,
     decisions: VecDeque<Decision>,
@@ -97,13 +116,15 @@ struct Job {
     waiting_since: Moment,
     losses: u8,
     reports: u8,
+    spare: Option<Spare>,
+    is_hedged: bool,
     state: JobState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobState {
     Waiting { lane: Lane, until: Moment },
-    Leased(LeaseId),
+    Leased { first: LeaseId, second: Option<LeaseId> },
     Answering { worker: WorkerId },
 }
 
@@ -116,6 +137,30 @@ struct Lease {
     lane: Lane,
     began: Moment,
     until: Moment,
+    is_hedge: bool,
+    sign: Sign,
+}
+
+/// How a lease ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// By its result.
+    Answered,
+    /// By our clock.
+    Overdue,
+    /// Before either: it was cancelled or lost.
+    Cut,
+}
+
+/// Of a worker's life, after it was sent a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    /// None will come, or it is not waited for.
+    Unasked,
+    /// It is missed from then on; after so long another look is taken.
+    Due { at: Moment, wait: Duration },
+    /// It was missed, and nothing can be done about it any more.
+    Missed,
 }
 
 impl Broker {
@@ -130,6 +175,8 @@ impl Broker {
             leases: HashMap::new(),
             leased_slots: HashMap::new(),
             timers: Timers::default(),
+            quarantines: HashMap::new(),
+            hedges: Budget::new(&terms.hedge),
             next_lease: 1,
             draining: false,
             decisions: VecDeque::new(),
@@ -154,6 +201,7 @@ impl Broker {
             jobs: self.jobs.len(),
             parked: self.fleet.parked(),
             workers: self.fleet.workers(),
+            quarantined: self.quarantines.len(),
             oldest: self
                 .queue
                 .oldest()
@@ -163,8 +211,8 @@ impl Broker {
     }
 
     /// A worker said hello.
-    pub fn worker_arrives(&mut self, worker: WorkerId, slots_max: usize, offer: Offer) {
-        self.fleet.arrive(worker, slots_max, offer);
+    pub fn worker_arrives(&mut self, worker: WorkerId, arrival: Arrival, now: Moment) {
+        self.fleet.arrive(worker, arrival, now);
     }
 
     /// A worker's state changed.
@@ -191,6 +239,7 @@ impl Broker {
             self.timers.unset(until, Timer::Slot(slot));
         }
         self.fleet.leave(worker, now);
+        self.forget_quarantine(worker);
         let mut lost: Vec<LeaseId> = self
             .leases
             .iter()
@@ -198,14 +247,18 @@ impl Broker {
             .map(|(id, _)| *id)
             .collect();
         lost.sort_unstable();
+        if !lost.is_empty() {
+            self.decisions.push_back(Decision::Lost { worker });
+        }
         for lease in lost {
-            self.lease_lost(lease, now);
+            self.lose_lease(lease, now);
         }
         // Jobs that avoided this worker's only peer may go there now.
         self.match_waiting(now);
     }
 
-    /// A worker offers a slot, to be released at `until` if no job took it.
+    /// A worker offers a slot, to be released at `until` if no job took it. If it `signs`, a sign
+    /// of life comes when the slot's lease has arrived ([`Broker::accepted`]).
     ///
     /// # Errors
     /// The offer cannot be taken; nothing changed.
@@ -214,10 +267,16 @@ impl Broker {
         slot: SlotId,
         worker: WorkerId,
         until: Moment,
+        signs: bool,
         now: Moment,
     ) -> Result<(), ParkRefused> {
-        self.fleet.park(slot, worker, until)?;
+        self.fleet.park(slot, worker, until, signs)?;
         self.timers.set(until, Timer::Slot(slot));
+        self.heard(worker, now);
+        if !self.fleet.is_parked(slot) {
+            // Word of the worker brought its slots back, and this one has a job already.
+            return Ok(());
+        }
         let fleet = &self.fleet;
         if let Some(job) = self.queue.pick(|lane| fleet.admits(worker, lane)) {
             self.lease(job, slot, now);
@@ -227,8 +286,8 @@ impl Broker {
 
     /// A slot's stream ended on the worker's side. If it was leased, the lease is lost.
     pub fn slot_gone(&mut self, slot: SlotId, now: Moment) {
-        if let Some((_, until)) = self.fleet.unpark(slot) {
-            self.timers.unset(until, Timer::Slot(slot));
+        if let Some(taken) = self.fleet.unpark(slot) {
+            self.timers.unset(taken.until, Timer::Slot(slot));
         } else if let Some(lease) = self.leased_slots.get(&slot).copied() {
             self.lease_lost(lease, now);
         }
@@ -237,14 +296,17 @@ impl Broker {
     /// A slot was gone before the job that it was leased to could be sent: the job waits on as
     /// if this had not been, and it does not count as a loss.
     pub fn handover_failed(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(lease) = self.end_lease(lease, None) {
-            self.wait_again(lease.job, lease.lane, now);
+        let Some(ended) = self.end_lease(lease, Over::Cut, now) else {
+            return;
+        };
+        if self.other_lease(ended.job, lease).is_none() {
+            self.wait_again(ended.job, ended.lane, now);
         }
     }
 
     /// A client wants a job run.
     pub fn submit(&mut self, submission: Submission, now: Moment) {
-        let Submission { job, claim, fit, wall } = submission;
+        let Submission { job, claim, fit, wall, spare } = submission;
         let refusal = if self.jobs.contains_key(&job) {
             return;
         } else if self.draining {
@@ -259,7 +321,15 @@ impl Broker {
             return;
         }
         let lane = Lane { avoid: None, fit };
-        let slot = self.fleet.latest_parked(lane);
+        let slot = match &spare {
+            None => self.fleet.latest_parked(lane),
+            Some(_) if self.queue.len() > 0 => None,
+            Some(spare) => self.fleet.latest_spare(fit, spare),
+        };
+        if spare.is_some() && slot.is_none() {
+            self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::NoSpare });
+            return;
+        }
         let patience = self.patience(claim, fit, wall);
         let mut position = 0;
         if slot.is_none() {
@@ -284,6 +354,8 @@ impl Broker {
             waiting_since: now,
             losses: 0,
             reports: 0,
+            spare,
+            is_hedged: false,
             state: JobState::Waiting { lane, until },
         };
         self.jobs.insert(job, submitted);
@@ -294,7 +366,7 @@ impl Broker {
     }
 
     /// Nobody waits for the job any more: its client left, or has its answer.
-    pub fn close(&mut self, job: JobId) {
+    pub fn close(&mut self, job: JobId, now: Moment) {
         let Some(found) = self.jobs.remove(&job) else {
             return;
         };
@@ -303,9 +375,9 @@ impl Broker {
                 self.queue.remove(job, found.client, lane);
                 self.timers.unset(until, Timer::Job(job));
             }
-            JobState::Leased(lease) => {
-                if let Some(Lease { slot, .. }) = self.end_lease(lease, None) {
-                    self.decisions.push_back(Decision::Cancel { slot });
+            JobState::Leased { first, second } => {
+                for lease in [Some(first), second].into_iter().flatten() {
+                    self.cancel(lease, now);
                 }
             }
             JobState::Answering { .. } => {}
@@ -321,17 +393,24 @@ impl Broker {
         worker: WorkerId,
         lease: LeaseId,
         now: Moment,
-    ) -> Result<JobId, NotHeld> {
+    ) -> Result<Begun, NotHeld> {
+        self.heard(worker, now);
         match self.leases.get(&lease) {
             Some(held) if held.worker == worker => {}
-            Some(_) | None => return Err(NotHeld),
+            Some(_) | None => return Err(self.fleet.not_held(worker, lease, now)),
         }
-        let Lease { job, slot, .. } = self.end_lease(lease, Some(now)).ok_or(NotHeld)?;
+        let Some(Lease { job, slot, is_hedge, .. }) = self.end_lease(lease, Over::Answered, now)
+        else {
+            return Err(NotHeld::NotGiven);
+        };
+        self.decisions.push_back(Decision::Settle { slot });
+        if let Some(other) = self.other_lease(job, lease) {
+            self.cancel(other, now);
+        }
         if let Some(job) = self.jobs.get_mut(&job) {
             job.state = JobState::Answering { worker };
         }
-        self.decisions.push_back(Decision::Settle { slot });
-        Ok(job)
+        Ok(Begun { job, is_hedge })
     }
 
     /// A result that had begun cannot be used, and the client has seen nothing of it.
@@ -367,6 +446,11 @@ impl Broker {
                 }
                 Timer::Job(job) => self.give_up(job),
                 Timer::Lease(lease) => self.overdue(lease, now),
+                Timer::Hedge(lease) => self.miss(lease, now),
+                Timer::Worker(worker) => {
+                    self.quarantines.remove(&worker);
+                    self.release_hold(worker, Hold::Quarantined, now);
+                }
             }
         }
     }

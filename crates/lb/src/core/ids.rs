@@ -28,3 +28,7 @@ pub struct Fit {
     /// Digest of the image.
     pub image: Digest,
 }
+
+/// Whose a worker is: a digest of the owner's name, so that it is small and has no order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OwnerKey(pub [u8; 16]);

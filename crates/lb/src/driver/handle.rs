@@ -8,22 +8,24 @@ use pe_proto::link::LeaseId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::fleet::Survey;
 use super::messages::{Delivery, Gone, JobVerdict, Message, Order, SlotVerdict};
 use super::notice::Notice;
-use crate::core::broker::{Census, Claim, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
-use crate::core::ids::{Fit, JobId, SlotId, WorkerId};
+use super::places::{Busy, Places};
+use super::visits::Profile;
+use crate::core::broker::{
+    Arrival, Census, Claim, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
+};
+use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
-
-/// More is going on than the driver's inbox has places for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many jobs and slots at a time")]
-pub struct Busy;
+use crate::core::trust::ledger::Fault;
 
 /// A cheap copy of the way to the driver.
 #[derive(Debug, Clone)]
 pub struct Handle {
     outbox: mpsc::Sender<Message>,
     census: watch::Receiver<Census>,
+    places: Places,
     names: Arc<AtomicU64>,
     epoch: Instant,
     poll: Duration,
@@ -36,7 +38,8 @@ impl Handle {
         epoch: Instant,
         poll: Duration,
     ) -> Self {
-        Self { outbox, census, names: Arc::new(AtomicU64::new(1)), epoch, poll }
+        let (places, names) = (Places::new(), Arc::new(AtomicU64::new(1)));
+        Self { outbox, census, places, names, epoch, poll }
     }
 
     /// How many of everything there are, as of the last change.
@@ -63,12 +66,16 @@ impl Handle {
     /// A worker said hello. It is gone when the visit is dropped.
     ///
     /// # Errors
-    /// There is no room for it.
-    pub async fn arrive(&self, slots_max: usize, offer: Offer) -> Result<Visit, Busy> {
+    /// There is no room for it, or it is here too often.
+    pub async fn arrive(&self, arrival: Arrival, profile: Profile) -> Result<Visit, Busy> {
         let worker = WorkerId(self.name());
-        let notice = Notice::reserve(&self.outbox, Gone::Worker(worker))?;
-        self.send(Message::Arrive { worker, slots_max, offer }).await;
-        Ok(Visit { worker, _notice: notice })
+        let place = self.places.worker()?;
+        let notice = Notice::reserve(&self.outbox, place, Gone::Worker(worker))?;
+        let (answer, answered) = oneshot::channel();
+        let profile = Box::new(profile);
+        self.send(Message::Arrive { worker, arrival, profile, answer }).await;
+        let may_stay = answered.await.unwrap_or(true);
+        if may_stay { Ok(Visit { worker, _notice: notice }) } else { Err(Busy::Visits) }
     }
 
     /// A worker's state changed.
@@ -76,7 +83,8 @@ impl Handle {
         self.send(Message::Change { worker, offer, is_draining }).await;
     }
 
-    /// Parks a slot until it gets a job or its time is over. The slot, and its lease if it came
+    /// Parks a slot until it gets a job or its time is over. If it `signs`,
+    /// [`SlotHold::accepted`] will be said of its lease. The slot, and its lease if it came
     /// to that, are gone when what this returns is dropped.
     ///
     /// # Errors
@@ -87,12 +95,14 @@ impl Handle {
     pub async fn park(
         &self,
         worker: WorkerId,
+        signs: bool,
     ) -> Result<(Result<SlotVerdict, ParkRefused>, SlotHold), Busy> {
         let slot = SlotId(self.name());
-        let hold = SlotHold(Notice::reserve(&self.outbox, Gone::Slot(slot))?);
+        let notice = Notice::reserve(&self.outbox, self.places.slot()?, Gone::Slot(slot))?;
+        let hold = SlotHold { outbox: self.outbox.clone(), _notice: notice };
         let until = Moment(self.epoch.elapsed()).after(jittered(self.poll, slot.0));
         let (verdict, answer) = oneshot::channel();
-        self.send(Message::Park { slot, worker, until, verdict }).await;
+        self.send(Message::Park { slot, worker, until, signs, verdict }).await;
         Ok((answer.await.unwrap_or(Ok(SlotVerdict::Release)), hold))
     }
 
@@ -105,11 +115,28 @@ impl Handle {
         claim: impl Into<Claim>,
         order: Arc<Order>,
     ) -> Result<RunningJob, Busy> {
+        self.hand_in(claim.into(), order, None).await
+    }
+
+    /// Hands in a job that nobody waits for: it gets a slot that is to spare, or is refused.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub async fn submit_spare(&self, spare: Spare, order: Arc<Order>) -> Result<RunningJob, Busy> {
+        self.hand_in(NOBODY.into(), order, Some(spare)).await
+    }
+
+    async fn hand_in(
+        &self,
+        claim: Claim,
+        order: Arc<Order>,
+        spare: Option<Spare>,
+    ) -> Result<RunningJob, Busy> {
         let job = JobId(self.name());
-        let notice = Notice::reserve(&self.outbox, Gone::Job(job))?;
+        let notice = Notice::reserve(&self.outbox, self.places.job()?, Gone::Job(job))?;
         let fit = Fit { arch: order.spec.arch, image: order.spec.image };
         let wall = Duration::from_millis(order.spec.limits.wall_ms);
-        let submission = Submission { job, claim: claim.into(), fit, wall };
+        let submission = Submission { job, claim, fit, wall, spare };
         let (sender, verdict) = oneshot::channel();
         self.send(Message::Submit { submission, order, verdict: sender }).await;
         Ok(RunningJob { job, handle: self.clone(), verdict, _notice: notice })
@@ -128,7 +155,36 @@ impl Handle {
         let (sender, answer) = oneshot::channel();
         let delivery = Box::new(delivery);
         self.send(Message::Deliver { worker, lease, delivery, answer: sender }).await;
-        answer.await.unwrap_or(Err(NotHeld))
+        answer.await.unwrap_or(Err(NotHeld::Crossed))
+    }
+
+    /// A worker did something wrong.
+    pub async fn strike(&self, name: Arc<str>, fault: Fault) {
+        self.send(Message::Strike { name, fault }).await;
+    }
+
+    /// Everything there is, for the operator. Nothing if the driver is gone.
+    pub async fn survey(&self) -> Survey {
+        let (answer, survey) = oneshot::channel();
+        self.send(Message::Survey(answer)).await;
+        survey.await.unwrap_or_default()
+    }
+
+    /// Puts a worker into quarantine until told otherwise, or takes it out of any and forgets its
+    /// strikes. It holds for its name, also when it dials again. `false` if it is not here.
+    pub async fn quarantine(&self, worker: WorkerId, is_on: bool) -> bool {
+        let (answer, done) = oneshot::channel();
+        self.send(Message::OrderQuarantine { worker, is_on, answer }).await;
+        done.await.unwrap_or(false)
+    }
+
+    /// Gives a worker no more leases, or does again. What it has it finishes, within the deadline
+    /// of its last lease. It holds for its name, also when it dials again. `false` if it is not
+    /// here.
+    pub async fn drain_worker(&self, worker: WorkerId, is_on: bool) -> bool {
+        let (answer, done) = oneshot::channel();
+        self.send(Message::OrderDrain { worker, is_on, answer }).await;
+        done.await.unwrap_or(false)
     }
 
     /// From now on jobs are refused; those that are known go on.
@@ -161,7 +217,18 @@ pub struct Visit {
 
 /// A slot's place with the broker, parked or leased.
 #[derive(Debug)]
-pub struct SlotHold(#[expect(dead_code, reason = "held for its drop")] Notice);
+pub struct SlotHold {
+    outbox: mpsc::Sender<Message>,
+    _notice: Notice,
+}
+
+impl SlotHold {
+    /// The worker showed that the slot's lease arrived. Where the driver has no time for that,
+    /// it is not told: at worst a job is run twice.
+    pub fn accepted(&self, lease: LeaseId) {
+        let _ = self.outbox.try_send(Message::Accepted { lease });
+    }
+}
 
 /// A job that was handed in.
 #[derive(Debug)]
@@ -188,6 +255,9 @@ impl RunningJob {
         self.handle.send(Message::Retry { job: self.job, loss, verdict: sender }).await;
     }
 }
+
+/// In whose name spare runs are made; it is no address.
+const NOBODY: ClientKey = ClientKey(*b"nobody: to spare");
 
 /// Between half of the time and all of it, spread by the slot's number, so that polls that were
 /// parked together do not end together.

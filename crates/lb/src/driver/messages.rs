@@ -1,7 +1,7 @@
 //! What the shell and the driver say to each other.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,10 +9,15 @@ use futures_util::Stream;
 use pe_proto::JobSpec;
 use pe_proto::link::{DoneHead, LeaseId};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::core::broker::{Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
+use super::fleet::Survey;
+use super::visits::Profile;
+use crate::core::broker::{Arrival, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
 use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
+use crate::core::trust::Identity;
+use crate::core::trust::ledger::Fault;
 use crate::shell::memory::Room;
 
 /// To the driver.
@@ -20,8 +25,10 @@ use crate::shell::memory::Room;
 pub(super) enum Message {
     Arrive {
         worker: WorkerId,
-        slots_max: usize,
-        offer: Offer,
+        arrival: Arrival,
+        profile: Box<Profile>,
+        /// Whether it may stay.
+        answer: oneshot::Sender<bool>,
     },
     Change {
         worker: WorkerId,
@@ -33,6 +40,7 @@ pub(super) enum Message {
         slot: SlotId,
         worker: WorkerId,
         until: Moment,
+        signs: bool,
         verdict: oneshot::Sender<Result<SlotVerdict, ParkRefused>>,
     },
     Submit {
@@ -50,6 +58,26 @@ pub(super) enum Message {
         lease: LeaseId,
         delivery: Box<Delivery>,
         answer: oneshot::Sender<Result<(), NotHeld>>,
+    },
+    /// A sign of life: the lease arrived.
+    Accepted {
+        lease: LeaseId,
+    },
+    /// A worker did something wrong.
+    Strike {
+        name: Arc<str>,
+        fault: Fault,
+    },
+    Survey(oneshot::Sender<Survey>),
+    OrderQuarantine {
+        worker: WorkerId,
+        is_on: bool,
+        answer: oneshot::Sender<bool>,
+    },
+    OrderDrain {
+        worker: WorkerId,
+        is_on: bool,
+        answer: oneshot::Sender<bool>,
     },
     Drain,
     ReleaseAll,
@@ -75,6 +103,24 @@ pub struct Order {
     pub spec: JobSpec,
     /// Its archive.
     pub body: JobBody,
+    leased: OnceLock<Instant>,
+}
+
+impl Order {
+    /// A job that no worker has yet.
+    pub fn new(request_id: impl Into<String>, spec: JobSpec, body: JobBody) -> Self {
+        Self { request_id: request_id.into(), spec, body, leased: OnceLock::new() }
+    }
+
+    /// A worker has it now.
+    pub(super) fn lease(&self) {
+        self.leased.get_or_init(Instant::now);
+    }
+
+    /// How long ago a worker first had it, if one ever did.
+    pub fn held(&self) -> Option<Duration> {
+        self.leased.get().map(Instant::elapsed)
+    }
 }
 
 /// A whole, validated archive.
@@ -149,6 +195,8 @@ pub struct PieceLost;
 pub struct Delivery {
     /// What came first.
     pub head: DoneHead,
+    /// Who sends it.
+    pub origin: Arc<Identity>,
     /// The archive.
     pub pieces: Pieces,
     /// For word to the worker. Dropped when nobody wants the result any more.

@@ -11,8 +11,9 @@ use pe_proto::{Arch, Digest, JobLimits, JobSpec, Outcome, ResultMeta};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::core::broker::{Loss, Offer, Refusal};
-use crate::core::ids::ClientKey;
+use crate::core::broker::{Arrival, HedgeTerms, Loss, NotHeld, Offer, Refusal};
+use crate::core::ids::{ClientKey, WorkerId};
+use crate::core::trust::Identity;
 
 const POLL: Duration = Duration::from_secs(50);
 const CLIENT: ClientKey = ClientKey([1; 16]);
@@ -25,6 +26,13 @@ fn terms() -> Terms {
         reports_max: 1,
         lease_grace: Duration::from_secs(5),
         worker_grace: Duration::from_secs(30),
+        hedge: HedgeTerms {
+            percent: 5,
+            burst: 8,
+            wait_first: Duration::from_secs(1),
+            wait_min: Duration::from_millis(100),
+            wait_max: Duration::from_secs(5),
+        },
     }
 }
 
@@ -44,16 +52,28 @@ impl Rig {
     }
 
     async fn worker(&self) -> Visit {
-        let offer = Offer::new(Arch::X86_64, vec![Digest([1; 32])]);
-        self.handle.arrive(16, offer).await.unwrap()
+        self.worker_named("w").await.unwrap()
+    }
+
+    async fn worker_named(&self, name: &str) -> Result<Visit, Busy> {
+        let (arrival, profile) = hello(name);
+        self.handle.arrive(arrival, profile).await
     }
 
     /// Parks a slot in a task of its own, so that it is parked while the test goes on.
     fn park(&self, visit: &Visit) -> JoinSet<(Option<Box<Assignment>>, SlotHold)> {
+        self.park_that(visit, false)
+    }
+
+    fn park_that(
+        &self,
+        visit: &Visit,
+        signs: bool,
+    ) -> JoinSet<(Option<Box<Assignment>>, SlotHold)> {
         let (handle, worker) = (self.handle.clone(), visit.worker);
         let mut task = JoinSet::new();
         task.spawn(async move {
-            let (verdict, hold) = handle.park(worker).await.unwrap();
+            let (verdict, hold) = handle.park(worker, signs).await.unwrap();
             match verdict.unwrap() {
                 SlotVerdict::Lease(assignment) => (Some(assignment), hold),
                 SlotVerdict::Release => (None, hold),
@@ -78,6 +98,27 @@ async fn lease(
     (assignment.expect("a lease"), hold)
 }
 
+fn identity(name: &str) -> Arc<Identity> {
+    Arc::new(Identity { name: name.into(), owner: "".into(), is_trusted: true })
+}
+
+fn hello(name: &str) -> (Arrival, Profile) {
+    let identity = identity(name);
+    let offer = Offer::new(Arch::X86_64, vec![Digest([1; 32])]);
+    let owner = identity.owner_key();
+    let arrival = Arrival { slots_max: 16, offer, owner, is_trusted: true };
+    let text = String::new;
+    let profile = Profile {
+        identity,
+        is_own: true,
+        arch: Arch::X86_64,
+        labels: Vec::new(),
+        cpu: text(),
+        vmm: text(),
+    };
+    (arrival, profile)
+}
+
 fn order() -> Arc<Order> {
     let spec = JobSpec {
         image: Digest([1; 32]),
@@ -89,7 +130,7 @@ fn order() -> Arc<Order> {
         outputs: Vec::new(),
         limits: JobLimits::default(),
     };
-    Arc::new(Order { request_id: "test".to_owned(), spec, body: JobBody::default() })
+    Arc::new(Order::new("test", spec, JobBody::default()))
 }
 
 fn delivery(lease: LeaseId) -> (Delivery, oneshot::Receiver<Receipt>) {
@@ -110,7 +151,7 @@ fn delivery(lease: LeaseId) -> (Delivery, oneshot::Receiver<Receipt>) {
     };
     let (receipt, received) = oneshot::channel();
     let pieces = Box::pin(futures_util::stream::empty::<Result<Bytes, PieceLost>>());
-    (Delivery { head, pieces, receipt }, received)
+    (Delivery { head, origin: identity("w"), pieces, receipt }, received)
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +199,7 @@ async fn a_client_that_leaves_cancels_its_lease() {
     assert_eq!(assignment.ended.await, Ok(LeaseEnd::Cancelled));
     let (delivery, received) = delivery(assignment.lease);
     let late = rig.handle.deliver(visit.worker, assignment.lease, delivery).await;
-    assert_eq!(late, Err(NotHeld));
+    assert_eq!(late, Err(NotHeld::Crossed));
     assert!(received.await.is_err(), "the result was dropped");
 }
 
@@ -222,7 +263,7 @@ async fn polls_that_were_parked_together_do_not_end_together() {
     let mut parked = JoinSet::new();
     for _ in 0..16 {
         let (handle, worker) = (rig.handle.clone(), visit.worker);
-        parked.spawn(async move { handle.park(worker).await.unwrap().0.unwrap() });
+        parked.spawn(async move { handle.park(worker, false).await.unwrap().0.unwrap() });
     }
     let mut ends = Vec::new();
     while let Some(verdict) = parked.join_next().await {
@@ -247,7 +288,7 @@ async fn whoever_waits_for_a_driver_that_is_gone_is_told() {
     let mut job = handle.submit(CLIENT, order()).await;
     let refused = match &mut job {
         Ok(job) => matches!(job.verdict().await, JobVerdict::Refused(Refusal::Draining)),
-        Err(Busy) => true,
+        Err(_) => true,
     };
     assert!(refused);
     rig._running.shutdown().await;
@@ -257,18 +298,130 @@ async fn whoever_waits_for_a_driver_that_is_gone_is_told() {
 
 #[tokio::test]
 async fn there_is_a_place_for_every_notice_or_no_promise_is_made() {
-    let (driver, handle) = Driver::new(terms(), POLL, Metrics::new().unwrap());
-    let mut visits = Vec::new();
-    // Nobody takes the messages, so each visit needs two places: its hello and its notice.
+    let rig = Rig::new();
+    let mut jobs = Vec::new();
     let refused = loop {
-        match handle.arrive(1, Offer::new(Arch::X86_64, Vec::new())).await {
-            Ok(visit) => visits.push(visit),
+        match rig.handle.submit(CLIENT, order()).await {
+            Ok(job) => jobs.push(job),
             Err(refused) => break refused,
         }
     };
-    assert_eq!(visits.len(), DRIVER_MESSAGES_MAX / 2);
+    assert_eq!((jobs.len(), refused), (crate::limits::JOBS_MAX, Busy::Jobs));
     assert_eq!(crate::respond::Failure::from(refused).kind(), ProblemKind::QueueFull);
-    drop(visits);
-    drop(handle);
-    driver.run().await;
+    // Jobs took no place of workers, and their places come back.
+    let visit = rig.worker().await;
+    drop(jobs);
+    drop(visit);
+    assert!(rig.handle.submit(CLIENT, order()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_slots_are_taken_than_there_are_places_and_jobs_still_are() {
+    let (driver, handle) = Driver::new(terms(), POLL, Metrics::new().unwrap());
+    let mut running = JoinSet::new();
+    running.spawn(driver.run());
+    let mut holds = Vec::new();
+    for _ in 0..crate::limits::SLOTS_MAX {
+        holds.push(handle.park(WorkerId(7), false).await.unwrap().1);
+    }
+    let refused = handle.park(WorkerId(7), false).await.unwrap_err();
+    assert_eq!(refused, Busy::Slots);
+    assert!(handle.submit(CLIENT, order()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_nobody_shows_to_have_got_is_run_by_another_and_the_first_result_wins() {
+    let mut rig = Rig::new();
+    let (dead, alive) = (rig.worker().await, rig.worker_named("alive").await.unwrap());
+    let parked = rig.park_that(&dead, true);
+    rig.until(|census| census.parked == 1).await;
+    let mut job = rig.submit().await;
+    let (silent, _hold) = lease(parked).await;
+    let begin = Instant::now();
+    let (hedge, hold) = lease(rig.park_that(&alive, true)).await;
+    assert_eq!(begin.elapsed().as_secs(), 1);
+    hold.accepted(hedge.lease);
+    let (result, _received) = delivery(hedge.lease);
+    rig.handle.deliver(alive.worker, hedge.lease, result).await.unwrap();
+    assert!(matches!(job.verdict().await, JobVerdict::Delivered { .. }));
+    assert_eq!(silent.ended.await, Ok(LeaseEnd::Cancelled));
+    assert_eq!(hedge.ended.await, Ok(LeaseEnd::Settled));
+    let (late, _received) = delivery(silent.lease);
+    let late = rig.handle.deliver(dead.worker, silent.lease, late).await;
+    assert_eq!(late, Err(NotHeld::Crossed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_in_time_makes_no_second_lease() {
+    let mut rig = Rig::new();
+    let (worker, other) = (rig.worker().await, rig.worker_named("other").await.unwrap());
+    let parked = rig.park_that(&worker, true);
+    rig.until(|census| census.parked == 1).await;
+    let _job = rig.submit().await;
+    let (assignment, hold) = lease(parked).await;
+    hold.accepted(assignment.lease);
+    let mut parked = rig.park_that(&other, true);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(parked.try_join_next().is_none(), "still parked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn strikes_stay_with_the_name_and_a_quarantine_holds_for_its_next_visit() {
+    let mut rig = Rig::new();
+    let visit = rig.worker_named("liar").await.unwrap();
+    for _ in 0..3 {
+        let (lie, _received) = delivery(LeaseId(99));
+        let refused = rig.handle.deliver(visit.worker, LeaseId(99), lie).await;
+        assert_eq!(refused, Err(NotHeld::NotGiven));
+    }
+    rig.until(|census| census.quarantined == 1).await;
+    drop(visit);
+    rig.until(|census| census.workers == 0).await;
+    let visit = rig.worker_named("liar").await.unwrap();
+    let mut parked = rig.park(&visit);
+    let job = rig.submit().await;
+    rig.until(|census| census.waiting == 1 && census.parked == 1).await;
+    let rows = rig.handle.survey().await;
+    let [row] = &rows.workers[..] else { panic!("{rows:?}") };
+    assert!(row.strikes > 4.0 && row.quarantine.is_some(), "{row:?}");
+    assert_eq!((rows.queue.len(), row.parked, row.leased), (1, 1, 0));
+    assert!(rig.handle.quarantine(visit.worker, false).await, "the operator's word");
+    let (assignment, _hold) = parked.join_next().await.unwrap().unwrap();
+    assert!(assignment.is_some());
+    assert_eq!(rig.handle.survey().await.leases.len(), 1);
+    drop(job);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_drained_is_empty_within_its_jobs_time() {
+    let mut rig = Rig::new();
+    let visit = rig.worker().await;
+    let parked = rig.park(&visit);
+    rig.until(|census| census.parked == 1).await;
+    let mut running = rig.submit().await;
+    let (_assignment, _hold) = lease(parked).await;
+    assert!(rig.handle.drain_worker(visit.worker, true).await);
+    let begin = Instant::now();
+    let mut parked = rig.park(&visit);
+    let _waits = rig.submit().await;
+    assert!(matches!(running.verdict().await, JobVerdict::Overdue), "the worker never answers");
+    rig.until(|census| census.leased == 0).await;
+    assert!(begin.elapsed() <= Duration::from_secs(15), "{:?}", begin.elapsed());
+    assert!(parked.try_join_next().is_none(), "nothing new was leased");
+    assert!(rig.handle.drain_worker(visit.worker, false).await);
+    let (assignment, _) = parked.join_next().await.unwrap().unwrap();
+    assert!(assignment.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_worker_is_not_here_more_often_than_makes_sense() {
+    let rig = Rig::new();
+    let mut visits = Vec::new();
+    for _ in 0..crate::limits::WORKER_VISITS_MAX {
+        visits.push(rig.worker_named("one").await.unwrap());
+    }
+    assert_eq!(rig.worker_named("one").await.err(), Some(Busy::Visits));
+    assert!(rig.worker_named("other").await.is_ok());
+    visits.pop();
+    assert!(rig.worker_named("one").await.is_ok());
 }

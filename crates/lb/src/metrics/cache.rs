@@ -38,6 +38,7 @@ pub struct CacheMetrics {
     pub fills: IntCounter,
     policy: IntCounter,
     outcome: IntCounter,
+    untrusted: IntCounter,
     /// Results and representations that were not kept, as the memory was in use.
     pub crowded: IntCounter,
     /// Results that were not written, as the disk was too slow.
@@ -89,6 +90,7 @@ impl CacheMetrics {
             fills: build.counter("cache_fills", "Results that became entries.")?,
             policy: reason(NotKept::Policy),
             outcome: reason(NotKept::Outcome),
+            untrusted: reason(NotKept::Untrusted),
             crowded: build.counter("cache_crowded", "Not kept as memory was in use.")?,
             disk_behind: build.counter("cache_disk_behind", "Not written as disk was slow.")?,
             disk_corrupt: build.counter("cache_disk_corrupt", "Files not what they said.")?,
@@ -124,6 +126,7 @@ impl CacheMetrics {
         match why {
             NotKept::Policy => self.policy.inc(),
             NotKept::Outcome => self.outcome.inc(),
+            NotKept::Untrusted => self.untrusted.inc(),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::core::ids::WorkerId;
+use crate::limits::WORKERS_MEASURED_MAX;
 
 /// A metric as its text describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -16,7 +18,46 @@ struct Described {
 fn text() -> String {
     let metrics = Metrics::new().unwrap();
     metrics.request(Route::Run, http::StatusCode::OK);
-    metrics.text().unwrap()
+    metrics.text(&[worker("attic")]).unwrap()
+}
+
+fn worker(name: &str) -> WorkerRow {
+    WorkerRow {
+        id: WorkerId(1),
+        name: name.into(),
+        owner: "".into(),
+        is_trusted: true,
+        labels: Vec::new(),
+        arch: pe_proto::Arch::X86_64,
+        cpu: String::new(),
+        vmm: String::new(),
+        slots_max: 4,
+        parked: 3,
+        leased: 1,
+        strikes: 1.5,
+        quarantine: None,
+        is_draining: true,
+        is_silent: false,
+        round_trip: None,
+        age: Duration::ZERO,
+    }
+}
+
+#[test]
+fn however_many_workers_there_are_the_series_are_bounded() {
+    let names: Vec<String> = (0..WORKERS_MEASURED_MAX + 2).map(|i| format!("w{i:03}")).collect();
+    let rows: Vec<WorkerRow> = names.iter().map(|name| worker(name)).collect();
+    let text = Metrics::new().unwrap().text(&rows).unwrap();
+    for line in [
+        "pe_lb_worker_slots{state=\"parked\",worker=\"w000\"} 3",
+        "pe_lb_worker_slots{state=\"all\",worker=\"other\"} 8",
+        "pe_lb_worker_visits{state=\"draining\",worker=\"other\"} 2",
+        "pe_lb_worker_strikes{worker=\"other\"} 1.5",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}");
+    }
+    assert!(!text.contains("w064") && !text.contains("w065"));
+    assert!(!Metrics::new().unwrap().text(&[]).unwrap().contains("pe_lb_worker_slots{"));
 }
 
 fn parse(text: &str) -> BTreeMap<String, Described> {

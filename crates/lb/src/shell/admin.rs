@@ -54,8 +54,10 @@ async fn dispatch(
     let is_change = match path {
         // Probes of a supervisor know no token.
         "/healthz" | "/readyz" => return Ok(router::health(app, path).await),
-        "/metrics" | admin::STATUS | admin::FLIGHTS | admin::BANS => false,
-        admin::RELOAD | admin::DRAIN | admin::PURGE | admin::BAN | admin::UNBAN => true,
+        "/metrics" | admin::STATUS | admin::WORKERS | admin::QUEUE | admin::LEASES => false,
+        admin::FLIGHTS | admin::BANS => false,
+        admin::RELOAD | admin::DRAIN | admin::DRAIN_WORKER | admin::QUARANTINE_WORKER => true,
+        admin::PURGE | admin::BAN | admin::UNBAN => true,
         _ => {
             let detail = "there is /metrics, /healthz, /readyz, and what protocol.md 9 lists";
             return Err(Failure::new(ProblemKind::NotFound, detail));
@@ -73,7 +75,10 @@ async fn dispatch(
         return Err(Failure::method_not_allowed(READS));
     }
     match path {
-        "/metrics" => views::metrics(app),
+        "/metrics" => views::metrics(app).await,
+        admin::WORKERS => json(&views::workers(app).await),
+        admin::QUEUE => json(&views::queue(app).await),
+        admin::LEASES => json(&views::leases(app).await),
         admin::FLIGHTS => json(&views::flights(app)),
         admin::BANS => json(&views::bans(app)),
         _ => json(&views::status(app)),

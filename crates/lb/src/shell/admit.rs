@@ -164,6 +164,14 @@ impl Ticket {
         }
     }
 
+    /// Nobody waits for the job any more, and a worker had it for this long: what it used is not
+    /// known, so it is charged as if it had used all of that.
+    pub fn abandon(mut self, held: Duration) {
+        if let Some(reservation) = self.reservation.take() {
+            self.admit.settle(reservation, held.min(self.wall));
+        }
+    }
+
     /// The job was never run.
     pub fn refund(mut self) {
         if let Some(reservation) = self.reservation.take() {

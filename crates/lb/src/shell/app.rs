@@ -9,6 +9,7 @@ use super::access::AccessLog;
 use super::admit::Admit;
 use super::edge::{Edge, Patience};
 use super::health::Readiness;
+use super::link::door::Door;
 use super::live::Live;
 use super::memory::Memory;
 use super::request_id::RequestIds;
@@ -49,10 +50,10 @@ pub struct App {
     pub drain: CancellationToken,
     /// How long clients are waited for.
     pub patience: Patience,
+    /// Who is let in as a worker.
+    pub door: Door,
     /// What connections share.
     pub edge: Edge,
-    /// What workers prove themselves with, if anything.
-    pub worker_token: Option<pe_proto::Digest>,
 }
 
 /// Gathers pieces of a body without letting many small ones cost more than they hold: small ones

@@ -27,6 +27,9 @@ use crate::driver::{JobBody, Order};
 use crate::limits::{CANARY_FAILED_FRESH, CANARY_TIME, CANARY_WAITERS_MAX};
 use crate::respond::Failure;
 
+/// Whom canaries count for. No client has this key: it is no address.
+pub const CANARY_CLIENT: ClientKey = ClientKey(*b"the lb's canary.");
+
 /// The job that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanaryJob {
@@ -221,12 +224,10 @@ async fn send(app: &App, canary: &CanaryJob, arch: Arch) -> Result<(), String> {
     let bytes = archive.len() as u64;
     let body = JobBody { pieces: vec![archive.into()], bytes, room: None };
     let request_id = format!("canary-{}", app.request_ids.next());
-    let order = Arc::new(Order { request_id, spec, body });
-    // No client has this key: it is no address.
-    let client = ClientKey(*b"the lb's canary.");
+    let order = Arc::new(Order::new(request_id, spec, body));
     // Nobody but this looks at it.
     let (progress, _) = watch::channel(Progress::Running);
-    let run = execute(app, client, digester.finish(), order, &progress);
+    let run = execute(app, CANARY_CLIENT, digester.finish(), order, &progress);
     let landing = timeout(CANARY_TIME, run).await;
     let landing = landing.map_err(|_| format!("no answer in {} s", CANARY_TIME.as_secs()))?;
     let told = |not_run: NotRun| Failure::from(not_run).detail().to_owned();

@@ -5,24 +5,33 @@
 //! another session than that of its own connection is refused and counted.
 
 mod done;
+pub mod door;
 mod frame;
 pub mod lease_body;
+mod pieces;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use pe_proto::Digest;
 use pe_proto::link::{CONTENT_TYPE as LINK, Hello, Ready, SessionId, State, Welcome, paths};
 use pe_proto::outcome::RanOn;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::app::App;
 use super::outgoing::Outgoing;
-use crate::core::broker::{Offer, ParkRefused};
+use crate::core::broker::{Arrival, Offer, ParkRefused};
 use crate::core::client::CertificateNames;
-use crate::driver::{SlotVerdict, Visit};
+use crate::core::trust::Identity;
+use crate::core::trust::roster::{Pass, is_same};
+use crate::driver::{Busy, Profile, SlotVerdict, Visit};
+use crate::limits::{LARGE_FRAMES_SPARE, WRONG_TOKEN_DELAY};
 use crate::respond::LinkRefusal;
 use frame::read_frame;
 use lease_body::LeaseBody;
@@ -35,20 +44,72 @@ pub struct Link {
     names: Option<CertificateNames>,
     /// A leaf lock: taken to look, never held on.
     session: Mutex<Option<Arc<Session>>>,
+    /// Whether a hello is being read: there is one at a time, so that their frames, which are
+    /// the largest, are not many.
+    is_greeting: AtomicBool,
+    sentence: watch::Sender<Option<Sentence>>,
+}
+
+/// Why a worker's connection is to be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sentence {
+    /// It showed a wrong token: after the answer that says so.
+    AfterAnswer,
+    /// Its token holds no more, or there are too many wrong ones: without a word.
+    AtOnce,
 }
 
 #[derive(Debug)]
 struct Session {
     id: SessionId,
     visit: Visit,
+    identity: Arc<Identity>,
+    /// The token that hello came with, and who it made of the worker.
+    token: Digest,
+    pass: Pass,
     /// What results say about where they ran.
     ran_on: RanOn,
+    /// Bounds the heads of results that are read at a time.
+    results: Semaphore,
+    /// Changes are read one after another.
+    changes: Semaphore,
 }
 
 impl Link {
     /// A connection that has not said hello.
     pub fn new(app: Arc<App>, names: Option<CertificateNames>) -> Self {
-        Self { app, names, session: Mutex::new(None) }
+        let (session, is_greeting) = (Mutex::new(None), AtomicBool::new(false));
+        let (sentence, _) = watch::channel(None);
+        Self { app, names, session, is_greeting, sentence }
+    }
+
+    /// Resolves when the connection is to be ended, for its token's sake.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn condemned(&self) -> Sentence {
+        let (mut sentence, mut roster) = (self.sentence.subscribe(), self.app.door.watch());
+        loop {
+            if let Some(sentence) = *sentence.borrow_and_update() {
+                return sentence;
+            }
+            if !self.is_still_let_in(&roster.borrow_and_update()) {
+                self.app.metrics.trust.revoked.inc();
+                return Sentence::AtOnce;
+            }
+            tokio::select! {
+                biased;
+                // Something wrong was shown. The senders are as long-lived as we are.
+                _ = sentence.changed() => {}
+                // Tokens changed.
+                _ = roster.changed() => {}
+            }
+        }
+    }
+
+    fn is_still_let_in(&self, roster: &crate::core::trust::roster::Roster) -> bool {
+        let session = self.lock().clone();
+        session.is_none_or(|session| roster.find(&session.token).as_ref() == Some(&session.pass))
     }
 
     /// Whether hello was said.
@@ -85,45 +146,94 @@ impl Link {
         &self,
         request: Request<Incoming>,
     ) -> Result<Response<Outgoing>, LinkRefusal> {
-        self.authorize(request.headers())?;
+        let token = self.authorize(request.headers()).await?;
         if request.method() != Method::POST {
             return Err(LinkRefusal::Method);
         }
         let (parts, body) = request.into_parts();
         match parts.uri.path() {
-            paths::HELLO => self.hello(body).await,
+            paths::HELLO => self.greet(token, body).await,
             paths::READY => self.ready(body).await,
             paths::STATE => self.state(body).await,
             path => match path.strip_prefix(paths::DONE).map(str::parse) {
-                Some(Ok(lease)) => self.done(lease, body).await,
+                Some(Ok(lease)) => Box::pin(self.done(lease, body)).await,
                 Some(Err(_)) => Err(LinkRefusal::Malformed),
                 None => Err(LinkRefusal::NotFound),
             },
         }
     }
 
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), LinkRefusal> {
-        let Some(expected) = &self.app.worker_token else {
-            return Ok(());
-        };
+    /// The digest of the token that a request shows, if it is that of the connection, or of
+    /// somebody who may say hello.
+    async fn authorize(&self, headers: &HeaderMap) -> Result<Digest, LinkRefusal> {
+        if self.sentence.borrow().is_some() {
+            return Err(LinkRefusal::Unauthorized);
+        }
         let given = headers
             .get(AUTHORIZATION)
             .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
             .unwrap_or_default();
-        if is_same(&Digest::of(given), expected) { Ok(()) } else { Err(LinkRefusal::Unauthorized) }
+        let given = Digest::of(given);
+        let is_right = match self.lock().as_deref() {
+            Some(session) => is_same(&session.token, &given),
+            None => self.app.door.roster().find(&given).is_some(),
+        };
+        if is_right {
+            return Ok(given);
+        }
+        self.app.metrics.trust.wrong_tokens.inc();
+        let doghouse = self.app.door.doghouse();
+        // From here on nothing that comes over this connection is looked at.
+        let sentence = doghouse.as_ref().map_or(Sentence::AtOnce, |_| Sentence::AfterAnswer);
+        self.sentence.send_replace(Some(sentence));
+        if doghouse.is_none() {
+            // The end of the connection is the answer.
+            std::future::pending::<()>().await;
+        }
+        sleep(WRONG_TOKEN_DELAY).await;
+        Err(LinkRefusal::Unauthorized)
     }
 
-    async fn hello(&self, body: Incoming) -> Result<Response<Outgoing>, LinkRefusal> {
+    async fn greet(
+        &self,
+        token: Digest,
+        body: Incoming,
+    ) -> Result<Response<Outgoing>, LinkRefusal> {
+        if self.is_introduced() || self.is_greeting.swap(true, Ordering::Relaxed) {
+            return Err(LinkRefusal::Session);
+        }
+        let greeted = Box::pin(self.hello(token, body)).await;
+        self.is_greeting.store(false, Ordering::Relaxed);
+        greeted
+    }
+
+    async fn hello(
+        &self,
+        token: Digest,
+        body: Incoming,
+    ) -> Result<Response<Outgoing>, LinkRefusal> {
         let (hello, _) = read_frame::<Hello>(body).await?;
         if !hello.is_bounded() {
             return Err(LinkRefusal::Malformed);
         }
+        if hello.deployment != self.app.door.deployment() {
+            return Err(LinkRefusal::Deployment);
+        }
+        let pass = self.app.door.roster().find(&token).ok_or(LinkRefusal::Unauthorized)?;
+        let is_certified = |name: &str| {
+            let names = self.names.as_ref();
+            names.is_none_or(|names| names.0.iter().any(|each| each == name))
+        };
+        let identity = pass.admit(&hello, is_certified).map_err(LinkRefusal::Misfit)?;
+        let identity = Arc::new(identity);
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| LinkRefusal::Busy)?;
         let id = SessionId(id);
         let slots_max = usize::try_from(hello.slots).map_err(|_| LinkRefusal::Malformed)?;
         info!(
             worker = hello.worker,
+            owner = &*identity.owner,
+            trusted = identity.is_trusted,
             arch = %hello.arch,
             cpu = hello.cpu,
             vmm = hello.vmm,
@@ -132,20 +242,31 @@ impl Link {
             certificate = self.names.as_ref().map(|names| names.0.join(",")),
             "worker arrived"
         );
-        let Hello { worker, arch, cpu, vmm, kernel, images, .. } = hello;
+        let Hello { worker, arch, cpu, vmm, kernel, images, labels, .. } = hello;
+        let (owner, is_trusted) = (identity.owner_key(), identity.is_trusted);
         let offer = Offer::new(arch, images);
-        let visit =
-            self.app.driver.arrive(slots_max, offer).await.map_err(|_| LinkRefusal::Busy)?;
+        let arrival = Arrival { slots_max, offer, owner, is_trusted };
+        let profile = Profile {
+            identity: Arc::clone(&identity),
+            is_own: matches!(pass, Pass::Own(_)),
+            arch,
+            labels,
+            cpu: cpu.clone(),
+            vmm: vmm.clone(),
+        };
+        let visit = self.app.driver.arrive(arrival, profile).await.map_err(LinkRefusal::from)?;
         let ran_on = RanOn { arch, kernel, cpu, worker, vmm };
-        {
-            let mut session = self.lock();
-            if session.is_some() {
-                return Err(LinkRefusal::Session);
-            }
-            *session = Some(Arc::new(Session { id, visit, ran_on }));
+        let results = Semaphore::new(slots_max + LARGE_FRAMES_SPARE);
+        let changes = Semaphore::new(1);
+        let session = Session { id, visit, identity, token, pass, ran_on, results, changes };
+        *self.lock() = Some(Arc::new(session));
+        if !self.is_still_let_in(&self.app.door.roster()) {
+            // Revoked while hello was being said.
+            self.sentence.send_replace(Some(Sentence::AtOnce));
         }
         let poll_ms = u64::try_from(self.app.driver.poll().as_millis()).unwrap_or(u64::MAX);
-        let welcome = pe_proto::codec::to_vec(&Welcome { session: id, poll_ms });
+        let deployment = self.app.door.deployment().to_owned();
+        let welcome = pe_proto::codec::to_vec(&Welcome { session: id, poll_ms, deployment });
         let mut response =
             Response::new(Outgoing::whole(welcome.map_err(|_| LinkRefusal::Busy)?.into()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(LINK));
@@ -155,10 +276,12 @@ impl Link {
     /// Parks a slot. What this future owns is the slot: if the worker resets the stream, or its
     /// connection ends, the future is dropped and the slot is gone.
     async fn ready(&self, body: Incoming) -> Result<Response<Outgoing>, LinkRefusal> {
-        let (ready, _) = read_frame::<Ready>(body).await?;
+        let (ready, rest) = read_frame::<Ready>(body).await?;
         let worker = self.session(ready.session)?.visit.worker;
-        let parked = self.app.driver.park(worker).await;
-        let (verdict, hold) = parked.map_err(|_| LinkRefusal::Busy)?;
+        // A body that is still open is ended when the lease has arrived: the sign of life.
+        let sign = (!rest.body.is_end_stream()).then_some(rest.body);
+        let parked = self.app.driver.park(worker, sign.is_some()).await;
+        let (verdict, hold) = parked.map_err(LinkRefusal::from)?;
         match verdict {
             Ok(SlotVerdict::Lease(assignment)) => {
                 debug!(
@@ -167,7 +290,8 @@ impl Link {
                     request_id = assignment.order.request_id,
                     "slot leased"
                 );
-                let body = LeaseBody::new(*assignment, hold).map_err(|_| LinkRefusal::Busy)?;
+                let body =
+                    LeaseBody::new(*assignment, hold, sign).map_err(|_| LinkRefusal::Busy)?;
                 let mut response = Response::new(Outgoing::lease(body));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(LINK));
                 Ok(response)
@@ -179,11 +303,15 @@ impl Link {
     }
 
     async fn state(&self, body: Incoming) -> Result<Response<Outgoing>, LinkRefusal> {
-        let (state, _) = read_frame::<State>(body).await?;
+        let session = self.lock().clone().ok_or(LinkRefusal::Session)?;
+        let _turn = session.changes.acquire().await.map_err(|_| LinkRefusal::Busy)?;
+        let (state, _) = Box::pin(read_frame::<State>(body)).await?;
         if !state.is_bounded() {
             return Err(LinkRefusal::Malformed);
         }
-        let session = self.session(state.session)?;
+        if state.session != session.id {
+            return Err(LinkRefusal::Session);
+        }
         let State { draining, images, .. } = state;
         info!(worker = session.ran_on.worker, draining, images = images.len(), "worker changed");
         let offer = Offer::new(session.ran_on.arch, images);
@@ -207,8 +335,12 @@ fn no_content() -> Response<Outgoing> {
     response
 }
 
-/// Compares all bytes whatever they are. What is compared are digests, so even a leak would tell
-/// nothing about the token.
-fn is_same(a: &Digest, b: &Digest) -> bool {
-    a.0.iter().zip(&b.0).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+impl From<Busy> for LinkRefusal {
+    fn from(busy: Busy) -> Self {
+        match busy {
+            Busy::Visits => Self::Visits,
+            Busy::Slots => Self::Slots,
+            Busy::Jobs | Busy::Workers | Busy::Inbox => Self::Busy,
+        }
+    }
 }

@@ -88,7 +88,7 @@ pub async fn answer(
         return Ok(hit(note, &known));
     }
     let request_id = request_id.to_owned();
-    let order = Arc::new(Order { request_id, spec: intake.spec, body: intake.body });
+    let order = Arc::new(Order::new(request_id, intake.spec, intake.body));
     let admit = || app.admit.admit(&caller, &order.spec, &parts.headers);
     let mut seat = board(app, digest, policy, Arc::clone(&order), admit)?;
     // A flight that ended between the look-up and the boarding left its result there.

@@ -109,3 +109,21 @@ async fn one_request_id_goes_from_the_client_to_the_worker_and_into_every_log() 
     let lines = logged.lines().await;
     assert_eq!(lines.first().map(|line| &line["request_id"]), Some(&"mine-1".into()));
 }
+
+#[tokio::test]
+async fn a_signal_opens_the_log_anew() {
+    let logged = Logged::start().await;
+    let client = logged.lb.client().await;
+    let (log, old) = (logged.dir.path().join("access.log"), logged.dir.path().join("old.log"));
+    client.get("/healthz").await;
+    std::fs::rename(&log, &old).expect("a log");
+    nix::sys::signal::raise(nix::sys::signal::Signal::SIGUSR1).expect("a signal");
+    // The signal is taken by a task of its own, the file is opened by a thread.
+    while !log.exists() {
+        client.get("/healthz").await;
+    }
+    client.get("/style.css").await;
+    drop(client);
+    let lines = logged.lines().await;
+    assert_eq!(lines.last().map(|line| &line["path"]), Some(&"/style.css".into()));
+}

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::client::{Answer, Client, JSON};
 use crate::lb::Lb;
+use crate::worker::{exited, result};
 
 async fn change(operator: &Client, path: &str, json: &str) -> Answer {
     let headers = [("content-type", JSON)];
@@ -218,4 +219,64 @@ async fn a_client_is_banned_for_a_while_and_forgiven() {
         (bad.problem().as_str(), &bad.json()["pointer"]),
         ("bad-request", &"/client".into())
     );
+}
+
+#[tokio::test]
+async fn workers_jobs_and_leases_are_seen_and_a_worker_is_drained() {
+    let mut lb = Lb::start().await;
+    let (operator, client) = (lb.operator().await, lb.client().await);
+    let worker = lb.worker("attic").await;
+    let parked = worker.park().await;
+    lb.until(|census| census.parked == 1).await;
+    let workers = operator.get("/admin/v1/workers").await.json();
+    let attic = &workers["workers"][0];
+    assert_eq!(
+        (&attic["name"], &attic["parked"], &attic["slots"]),
+        (&"attic".into(), &1.into(), &16.into())
+    );
+    assert_eq!((&attic["is_draining"], &attic["is_quarantined"]), (&false.into(), &false.into()));
+
+    let first = client.post(JSON, "*/*", r#"{"image":"busybox","args":["1"]}"#).await;
+    let lease = parked.lease().await.expect("the job");
+    let _second = client.post(JSON, "*/*", r#"{"image":"busybox","args":["2"]}"#).await;
+    lb.until(|census| census.waiting == 1).await;
+    let queue = operator.get("/admin/v1/queue").await.json();
+    assert_eq!((&queue["jobs"][0]["client"], &queue["more"]), (&"127.0.0.1".into(), &0.into()));
+    let leases = operator.get("/admin/v1/leases").await.json();
+    assert_eq!(
+        (&leases["leases"][0]["worker"], leases["leases"].as_array().map(Vec::len)),
+        (&"attic".into(), Some(1))
+    );
+    assert_eq!(leases["leases"][0]["request_id"], lease.head.request_id);
+    let metrics = String::from_utf8(operator.get("/metrics").await.body).expect("text");
+    assert!(
+        metrics.contains("pe_lb_worker_slots{state=\"leased\",worker=\"attic\"} 1"),
+        "{metrics}"
+    );
+
+    let drain = r#"{"worker":"attic","draining":true}"#;
+    let drained = change(&operator, "/admin/v1/drain-worker", drain).await.json();
+    assert_eq!(drained["changed"], 1, "{drained}");
+    // Its slots stay parked, and the job that could have one waits.
+    let held = worker.park().await;
+    let census = lb.until(|census| census.parked == 1).await;
+    assert_eq!(census.waiting, 1);
+    let workers = operator.get("/admin/v1/workers").await.json();
+    assert_eq!(workers["workers"][0]["is_draining"], true);
+    assert_eq!(worker.done(lease.head.lease, exited(0), &result(b"", &[])).await, 204);
+    assert_eq!(first.answer().await.expect("an answer").status, 200);
+    let undo = r#"{"worker":"attic","draining":false}"#;
+    change(&operator, "/admin/v1/drain-worker", undo).await;
+    assert!(held.lease().await.is_some(), "the second job");
+
+    let unknown = r#"{"worker":"cellar","draining":true}"#;
+    let unknown = change(&operator, "/admin/v1/drain-worker", unknown).await;
+    assert_eq!(
+        (unknown.problem().as_str(), &unknown.json()["pointer"]),
+        ("not-found", &"/worker".into())
+    );
+    let quarantine = r#"{"worker":"attic","quarantined":true}"#;
+    change(&operator, "/admin/v1/quarantine-worker", quarantine).await;
+    let workers = operator.get("/admin/v1/workers").await.json();
+    assert_eq!(workers["workers"][0]["is_quarantined"], true);
 }

@@ -338,3 +338,32 @@ async fn a_key_is_revoked_and_a_limit_lifted_by_a_reload() {
     reload(&lb, &with(1000)).await;
     assert_eq!(refused(&ask().await), (401, "unauthorized".to_owned()));
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_pays_for_the_time_a_worker_had_its_job_and_not_for_waiting() {
+    let toml = "[admission]\ncpu_window_s = 1000\n[admission.classes.local]\ncpu_s = 1\n";
+    let mut lb = Lb::with(toml).await;
+    let client = lb.client().await;
+    let charged = async |lb: &Lb| {
+        let metrics = lb.operator().await.get("/metrics").await;
+        let metrics = String::from_utf8(metrics.body).expect("text");
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix("pe_lb_cpu_charged_seconds_total "));
+        line.expect("the metric").parse::<f64>().expect("a number")
+    };
+    for _ in 0..3 {
+        let sent = post(&client, JOB, &[]).await;
+        lb.until(|census| census.waiting == 1).await;
+        sent.hang_up();
+        lb.until(|census| census.jobs == 0).await;
+    }
+    assert_eq!(charged(&lb).await, 0.0);
+    let worker = lb.worker("w1").await;
+    let parked = worker.park().await;
+    let sent = post(&client, JOB, &[]).await;
+    let lease = parked.lease().await.expect("the job");
+    sent.hang_up();
+    assert!(lease.ended().await.is_err(), "the lease is reset");
+    lb.until(|census| census.jobs == 0).await;
+    assert!(charged(&lb).await > 0.0);
+}

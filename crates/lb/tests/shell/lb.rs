@@ -69,16 +69,37 @@ impl Lb {
         Self::start_with("127.0.0.1:0", "127.0.0.1:0", toml, token).await
     }
 
+    /// With workers that have tokens of their own, in a file that can be written again.
+    pub(crate) async fn with_workers(toml: &str, workers: &str) -> Self {
+        let toml = format!("{toml}[workers]\nfile = \"@/workers.toml\"\n");
+        Self::start_in("127.0.0.1:0", "127.0.0.1:0", &toml, None, Some(workers)).await
+    }
+
     /// With the listeners for clients that the settings name.
     pub(crate) async fn as_written(toml: &str) -> Self {
         Self::start_with("", "127.0.0.1:0", toml, None).await
     }
 
     async fn start_with(clients: &str, workers: &str, toml: &str, token: Option<&str>) -> Self {
+        Self::start_in(clients, workers, toml, token, None).await
+    }
+
+    /// In the settings, `@/` means the directory of the files.
+    async fn start_in(
+        clients: &str,
+        workers: &str,
+        toml: &str,
+        token: Option<&str>,
+        of_workers: Option<&str>,
+    ) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let path = |name: &str| files.path().join(name);
         std::fs::write(path("catalogue.json"), catalogue()).expect("a file");
+        let toml = toml.replace("@/", &format!("{}/", files.path().display()));
         std::fs::write(path("lb.toml"), toml).expect("a file");
+        if let Some(workers) = of_workers {
+            std::fs::write(path("workers.toml"), workers).expect("a file");
+        }
         let listen = |text: &str| text.parse::<Listen>().expect("a listener");
         let mut flags = Overrides {
             listen: if clients.is_empty() { Vec::new() } else { vec![listen(clients)] },

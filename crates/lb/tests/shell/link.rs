@@ -56,14 +56,22 @@ async fn requests_without_hello_or_out_of_form_are_refused() {
 
 #[tokio::test]
 async fn a_worker_needs_the_token() {
-    let token = "a-token-of-workers";
     let lb = Lb::with_token("", Some("a-token-of-workers\n")).await;
-    let mut silent = ScriptedWorker::silent(lb.workers, "w1").await;
-    assert_eq!(silent.hello(&[]).await, 401);
-    let mut wrong = silent.with_token("a-token-of-worker");
-    assert_eq!(wrong.hello(&[]).await, 401);
-    let mut right = wrong.with_token(token);
-    assert_eq!(right.hello(&[]).await, 200);
+    let hello = async |token: Option<&str>| {
+        let mut worker = ScriptedWorker::silent(lb.workers, "w1").await;
+        if let Some(token) = token {
+            worker = worker.with_token(token);
+        }
+        let status = worker.hello(&[]).await;
+        (status, worker)
+    };
+    assert_eq!(hello(Some("a-token-of-workers")).await.0, 200);
+    let (missing, wrong) = tokio::join!(hello(None), hello(Some("a-token-of-worker")));
+    for (status, worker) in [missing, wrong] {
+        assert_eq!(status, 401);
+        // No second guess on the same connection.
+        worker.ended().await;
+    }
 }
 
 #[tokio::test]

@@ -26,3 +26,4 @@ mod multipart;
 mod requests;
 mod results;
 mod tls;
+mod trust;

@@ -167,7 +167,20 @@ async fn an_answer_carries_the_request_id_it_was_asked_with() {
     assert_eq!(job.json()["request_id"], job.header("x-request-id"));
 }
 
-/// Numbers that some systems take for "no limit", in every limit and both forms.
+const FORM: &str = "multipart/form-data; boundary=x";
+
+/// A job without files in each form that it can be posted in.
+fn in_every_form(config: &str) -> [(&'static str, Vec<u8>); 3] {
+    let part = "--x\r\ncontent-disposition: form-data; name=\"config\"\r\n\r\n";
+    let archive = pe_proto::archive::Encoder::new().finish();
+    [
+        (JSON, config.as_bytes().to_vec()),
+        (BINARY, binary_job(config, &archive)),
+        (FORM, format!("{part}{config}\r\n--x--\r\n").into_bytes()),
+    ]
+}
+
+/// Numbers that some systems take for "no limit", in every limit and every form.
 #[tokio::test]
 async fn case_23_no_number_whatever_lifts_a_limit() {
     let lb = Lb::start().await;
@@ -196,10 +209,7 @@ async fn case_23_no_number_whatever_lifts_a_limit() {
     for limit in ["wall_ms", "output_bytes", "stdout_bytes", "stderr_bytes"] {
         for number in numbers {
             let config = format!(r#"{{"image":"busybox","limits":{{"{limit}":{number}}}}}"#);
-            let archive = pe_proto::archive::Encoder::new().finish();
-            let forms =
-                [(JSON, config.clone().into_bytes()), (BINARY, binary_job(&config, &archive))];
-            for (form, body) in forms {
+            for (form, body) in in_every_form(&config) {
                 let answer =
                     client.post(form, "*/*", body).await.answer().await.expect("an answer");
                 assert_eq!(answer.problem(), "bad-request", "{form} {config}");
@@ -233,10 +243,7 @@ async fn case_22_no_field_or_header_switches_a_limit_or_the_network_on_or_off() 
             format!(r#"{{"image":"busybox","limits":{{"{field}":1}}}}"#),
             format!(r#"{{"image":"busybox","requires":{{"{field}":1}}}}"#),
         ] {
-            let archive = pe_proto::archive::Encoder::new().finish();
-            let forms =
-                [(JSON, config.clone().into_bytes()), (BINARY, binary_job(&config, &archive))];
-            for (form, body) in forms {
+            for (form, body) in in_every_form(&config) {
                 let answer =
                     client.post(form, "*/*", body).await.answer().await.expect("an answer");
                 assert_eq!(answer.problem(), "bad-request", "{form} {config}");

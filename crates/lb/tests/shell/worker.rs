@@ -25,6 +25,8 @@ pub(crate) struct ScriptedWorker {
     send: SendRequest<Bytes>,
     connection: JoinSet<Result<(), h2::Error>>,
     token: Option<String>,
+    pub(crate) deployment: String,
+    pub(crate) labels: Vec<String>,
 }
 
 /// A ready request.
@@ -58,7 +60,8 @@ impl ScriptedWorker {
         let mut connection = JoinSet::new();
         connection.spawn(driver);
         let session = SessionId([0; 16]);
-        Self { session, name: name.to_owned(), send, connection, token: None }
+        let (deployment, labels) = (String::new(), Vec::new());
+        Self { session, name: name.to_owned(), send, connection, token: None, deployment, labels }
     }
 
     /// Connects and says hello.
@@ -81,8 +84,9 @@ impl ScriptedWorker {
             vmm: "none".to_owned(),
             kernel: "0".to_owned(),
             slots: SLOTS,
-            labels: Vec::new(),
+            labels: self.labels.clone(),
             images: images.to_vec(),
+            deployment: self.deployment.clone(),
         };
         let (status, body) = self.post(paths::HELLO, encode(&hello)).await;
         if status == StatusCode::OK {
@@ -101,10 +105,7 @@ impl ScriptedWorker {
 
     async fn send(&self, path: &str, body: Vec<u8>) -> ResponseFuture {
         let mut request = Request::post(format!("http://lb{path}")).body(()).expect("a request");
-        if let Some(token) = &self.token {
-            let value = format!("Bearer {token}").parse().expect("a value");
-            request.headers_mut().insert("authorization", value);
-        }
+        self.show_token(&mut request);
         let mut send = self.send.clone().ready().await.expect("a connection");
         let (response, mut stream) = send.send_request(request, false).expect("a stream");
         stream.send_data(body.into(), true).expect("an open stream");
@@ -115,6 +116,25 @@ impl ScriptedWorker {
     pub(crate) async fn park(&self) -> Parked {
         let ready = Ready { session: self.session, slot: 0 };
         Parked(self.send(paths::READY, encode(&ready)).await)
+    }
+
+    /// Parks a slot and leaves the request open, to be ended as a sign of life.
+    pub(crate) async fn park_open(&self) -> (Parked, h2::SendStream<Bytes>) {
+        let request = Request::post(format!("http://lb{}", paths::READY));
+        let mut request = request.body(()).expect("a request");
+        self.show_token(&mut request);
+        let mut send = self.send.clone().ready().await.expect("a connection");
+        let (response, mut stream) = send.send_request(request, false).expect("a stream");
+        let ready = Ready { session: self.session, slot: 0 };
+        stream.send_data(encode(&ready).into(), false).expect("an open stream");
+        (Parked(response), stream)
+    }
+
+    fn show_token(&self, request: &mut Request<()>) {
+        if let Some(token) = &self.token {
+            let value = format!("Bearer {token}").parse().expect("a value");
+            request.headers_mut().insert("authorization", value);
+        }
     }
 
     pub(crate) async fn state(&self, draining: bool, images: &[Digest]) -> StatusCode {
@@ -173,7 +193,8 @@ impl ScriptedWorker {
         head: &DoneHead,
     ) -> (ResponseFuture, h2::SendStream<Bytes>) {
         let request = Request::post(format!("http://lb{}{}", paths::DONE, head.lease));
-        let request = request.body(()).expect("a request");
+        let mut request = request.body(()).expect("a request");
+        self.show_token(&mut request);
         let mut send = self.send.clone().ready().await.expect("a connection");
         let (response, mut stream) = send.send_request(request, false).expect("a stream");
         stream.send_data(encode(head).into(), false).expect("an open stream");
@@ -185,6 +206,22 @@ impl ScriptedWorker {
         let lease = self.park().await.lease().await.expect("a job");
         let status = self.done(lease.head.lease, exited(0), &result(b"hello\n", &[])).await;
         assert_eq!(status, StatusCode::NO_CONTENT);
+    }
+
+    /// The same, with a client that asks for it.
+    pub(crate) async fn serve_one_for(&self, lb: &crate::lb::Lb) {
+        let client = lb.client().await;
+        let json = r#"{"image":"busybox"}"#;
+        let sent = client.post(crate::client::JSON, "*/*", json).await;
+        self.serve_one().await;
+        assert_eq!(sent.answer().await.expect("an answer").status, StatusCode::OK);
+    }
+
+    /// Parks a slot, on a connection that may be ended for it; the status, if there is one.
+    pub(crate) async fn try_park(&self) -> Option<StatusCode> {
+        let ready = Ready { session: self.session, slot: 0 };
+        let response = self.send(paths::READY, encode(&ready)).await.await.ok()?;
+        Some(response.status())
     }
 
     /// The connection breaks, without a word.

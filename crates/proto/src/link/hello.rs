@@ -26,12 +26,15 @@ pub struct Hello {
     pub labels: Vec<String>,
     /// Images it can run.
     pub images: Vec<Digest>,
+    /// The deployment it works for, empty if there is but one. Another than the LB's is refused:
+    /// where two run side by side, a worker never serves the wrong one.
+    pub deployment: String,
 }
 
 impl Hello {
     /// Whether every text and list is within its bound.
     pub fn is_bounded(&self) -> bool {
-        let texts = [&self.worker, &self.cpu, &self.vmm, &self.kernel];
+        let texts = [&self.worker, &self.cpu, &self.vmm, &self.kernel, &self.deployment];
         !self.worker.is_empty()
             && texts.into_iter().all(|text| text.len() <= LABEL_BYTES_MAX)
             && self.labels.len() <= 64
@@ -43,7 +46,7 @@ impl Hello {
 
 impl Message for Hello {
     const MAGIC: [u8; 4] = *b"PELH";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const BYTES_MAX: usize = CONFIG_BYTES_MAX;
 }
 
@@ -55,10 +58,12 @@ pub struct Welcome {
     /// A ready request is answered within this time, in milliseconds; a worker that waits
     /// noticeably longer may take the connection for dead.
     pub poll_ms: u64,
+    /// The LB's deployment. A worker of another one leaves: its LB may be older than the check.
+    pub deployment: String,
 }
 
 impl Message for Welcome {
     const MAGIC: [u8; 4] = *b"PELW";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const BYTES_MAX: usize = 1024;
 }

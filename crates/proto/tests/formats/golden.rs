@@ -4,9 +4,10 @@ use std::fmt::Debug;
 
 use pe_proto::archive::{Encoder, Role};
 use pe_proto::catalogue::Catalogue;
-use pe_proto::codec::{self, Message};
+use pe_proto::codec::{self, BadMessage, Message};
 use pe_proto::digest::JobDigester;
 use pe_proto::io_file::{InHeader, JournalHeader, ResultHeader};
+use pe_proto::link::{Hello, Welcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -88,8 +89,8 @@ fn messages_of_the_io_file_match_their_vectors() {
 
 #[test]
 fn messages_of_the_link_match_their_vectors() {
-    frame("hello-v1-full.hex", &samples::hello());
-    frame("welcome-v1-full.hex", &samples::welcome());
+    frame("hello-v2-full.hex", &samples::hello());
+    frame("welcome-v2-full.hex", &samples::welcome());
     frame("ready-v1-full.hex", &samples::ready());
     frame("lease_head-v1-full.hex", &samples::lease_head());
     frame("done_head-v1-full.hex", &samples::done_head());
@@ -112,11 +113,25 @@ fn the_words_on_the_serial_port_match_their_vector() {
     vectors::expect("serial-v1-words.hex", said);
 }
 
+/// Of layouts that changed: their vectors stay, to be refused.
+const RETIRED: [&str; 2] = ["hello-v1-", "welcome-v1-"];
+
+#[test]
+fn messages_of_a_retired_version_are_refused_by_their_version() {
+    let refused = Some(BadMessage::Version { expected: 2, found: 1 });
+    let hello = vectors::load("hello-v1-full.hex").unwrap();
+    assert_eq!(codec::decode::<Hello>(&hello).err(), refused);
+    let welcome = vectors::load("welcome-v1-full.hex").unwrap();
+    assert_eq!(codec::decode::<Welcome>(&welcome).err(), refused);
+}
+
 #[test]
 fn every_target_has_a_vector_and_accepts_it() {
     let all = vectors::all();
+    let is_spoken = |name: &str| !RETIRED.iter().any(|retired| name.starts_with(retired));
     for (target, accepts) in targets::TARGETS {
-        let mut of_target = all.iter().filter(|(message, ..)| message == target).peekable();
+        let mut of_target =
+            all.iter().filter(|(message, name, _)| message == target && is_spoken(name)).peekable();
         assert!(of_target.peek().is_some(), "no vector of {target}");
         for (_, name, bytes) in of_target {
             assert!(accepts(bytes), "{name} is refused");

@@ -75,7 +75,7 @@ fn welcome_with(at: usize, byte: u8) -> Result<Welcome, BadMessage> {
 fn another_message_or_version_is_refused() {
     let magic = BadMessage::Magic { expected: *b"PELW", found: *b"QELW" };
     assert_eq!(welcome_with(0, b'Q'), Err(magic));
-    assert_eq!(welcome_with(4, 2), Err(BadMessage::Version { expected: 1, found: 2 }));
+    assert_eq!(welcome_with(4, 3), Err(BadMessage::Version { expected: 2, found: 3 }));
     assert_eq!(welcome_with(6, 1), Err(BadMessage::Malformed));
     let bytes = codec::to_vec(&samples::ready()).unwrap();
     assert!(matches!(codec::decode::<Hello>(&bytes), Err(BadMessage::Magic { .. })));

@@ -154,11 +154,12 @@ pub(crate) fn hello() -> Hello {
         slots: 3,
         labels: texts(&["site=cellar", "trusted=no"]),
         images: vec![IMAGE, PACK],
+        deployment: "blue".to_owned(),
     }
 }
 
 pub(crate) fn welcome() -> Welcome {
-    Welcome { session: SESSION, poll_ms: 45_000 }
+    Welcome { session: SESSION, poll_ms: 45_000, deployment: "blue".to_owned() }
 }
 
 pub(crate) fn ready() -> Ready {

@@ -205,8 +205,8 @@ pub(crate) fn guest_config() -> impl Strategy<Value = GuestConfig> {
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
     let images = vec(digest(), 0..4);
-    (text(), arch(), text(), text(), text(), any::<u32>(), texts(), images).prop_map(
-        |(worker, arch, cpu, vmm, kernel, slots, labels, images)| Hello {
+    (text(), arch(), text(), text(), text(), any::<u32>(), texts(), images, text()).prop_map(
+        |(worker, arch, cpu, vmm, kernel, slots, labels, images, deployment)| Hello {
             worker,
             arch,
             cpu,
@@ -215,12 +215,17 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
             slots,
             labels,
             images,
+            deployment,
         },
     )
 }
 
 pub(crate) fn welcome() -> impl Strategy<Value = Welcome> {
-    (session(), any::<u64>()).prop_map(|(session, poll_ms)| Welcome { session, poll_ms })
+    (session(), any::<u64>(), text()).prop_map(|(session, poll_ms, deployment)| Welcome {
+        session,
+        poll_ms,
+        deployment,
+    })
 }
 
 pub(crate) fn ready() -> impl Strategy<Value = Ready> {

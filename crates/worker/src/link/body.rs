@@ -1,12 +1,15 @@
 //! What the worker sends: a frame, and after the frame of a result its archive, read from the io
-//! file of the dead VM piece by piece as the connection takes it.
+//! file of the dead VM piece by piece as the connection takes it. The body of a ready request is
+//! left open: its end is the sign that the lease has arrived.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
 
 use crate::iofile::collect::ResultArchive;
 use crate::limits::UPLOAD_CHUNK_BYTES;
@@ -16,6 +19,8 @@ use crate::limits::UPLOAD_CHUNK_BYTES;
 pub(super) struct LinkBody {
     frame: Option<Bytes>,
     archive: Option<Archive>,
+    /// Resolves when the body is to end, if that is not when all of it was sent.
+    open: Option<oneshot::Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -26,11 +31,21 @@ struct Archive {
 
 impl LinkBody {
     pub(super) fn frame(frame: Vec<u8>) -> Self {
-        Self { frame: Some(Bytes::from(frame)), archive: None }
+        Self { frame: Some(Bytes::from(frame)), archive: None, open: None }
+    }
+
+    /// A frame, and the end of the body when what this returns is dropped.
+    pub(super) fn open(frame: Vec<u8>) -> (Self, oneshot::Sender<()>) {
+        let (sign, open) = oneshot::channel();
+        (Self { open: Some(open), ..Self::frame(frame) }, sign)
     }
 
     pub(super) fn result(frame: Vec<u8>, source: ResultArchive) -> Self {
-        Self { frame: Some(Bytes::from(frame)), archive: Some(Archive { source, sent: 0 }) }
+        Self {
+            frame: Some(Bytes::from(frame)),
+            archive: Some(Archive { source, sent: 0 }),
+            open: None,
+        }
     }
 
     fn left(&self) -> u64 {
@@ -69,7 +84,7 @@ impl Body for LinkBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(frame) = self.frame.take() {
             return Poll::Ready(Some(Ok(Frame::data(frame))));
@@ -78,15 +93,24 @@ impl Body for LinkBody {
             Some(archive) if archive.left() > 0 => {
                 Poll::Ready(Some(archive.piece().map(Frame::data)))
             }
-            Some(_) | None => Poll::Ready(None),
+            Some(_) | None => match &mut self.open {
+                Some(open) => Pin::new(open).poll(cx).map(|_| {
+                    self.open = None;
+                    None
+                }),
+                None => Poll::Ready(None),
+            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left() == 0
+        self.left() == 0 && self.open.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left())
+        match self.open {
+            None => SizeHint::with_exact(self.left()),
+            Some(_) => SizeHint::default(),
+        }
     }
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pe_proto::codec::{self, Message};
-use pe_proto::link::CONTENT_TYPE;
+use pe_proto::link::{CONTENT_TYPE, token_in};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::either::Either;
@@ -91,7 +91,7 @@ impl Token {
 
     /// Takes the first line of a text.
     pub(super) fn from_text(text: &str) -> Option<Self> {
-        let token = text.lines().next().map(str::trim).filter(|token| !token.is_empty())?;
+        let token = token_in(text)?;
         let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
         value.set_sensitive(true);
         Some(Self(value))
@@ -265,7 +265,9 @@ mod tests {
         let token = Token::read(&path).expect("token");
         assert_eq!(token.0, "Bearer s3cret");
         assert!(!format!("{token:?} {:?}", token.0).contains("s3cret"));
-        std::fs::write(&path, "\n").expect("write");
-        assert!(Token::read(&path).is_err());
+        for none in ["\n", "two words\n", "\ns3cret\n"] {
+            std::fs::write(&path, none).expect("write");
+            assert!(Token::read(&path).is_err(), "{none:?}");
+        }
     }
 }

@@ -50,6 +50,9 @@ async fn visit(
     let images = shared.images(&mut quarantine);
     let hello = Hello { images, ..terms.hello.clone() };
     let welcome: Welcome = codec::decode(&client.tell(paths::HELLO, &hello).await?)?;
+    if welcome.deployment != hello.deployment {
+        return Err(LinkError::Deployment(welcome.deployment));
+    }
     up();
     shared.metrics.link(LinkState::Up);
     tracing::info!(lb = %terms.lb, poll_ms = welcome.poll_ms, "link to the lb is up");

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use pe_proto::codec;
 use pe_proto::link::{DoneHead, LeaseHead, LeaseId, Ready, SessionId, paths};
 use pe_proto::outcome::RanOn;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -36,7 +37,7 @@ pub(super) struct Visit {
 
 /// What became of a ready request.
 enum Polled {
-    Lease(Incoming),
+    Lease(Incoming, Sign),
     Nothing,
     /// The LB cannot take it now. It may not have heard yet that another was withdrawn.
     Busy,
@@ -44,6 +45,10 @@ enum Polled {
     Silent,
     Broken(LinkError),
 }
+
+/// Of life: ends the body of the ready request when it is dropped, which tells the LB that the
+/// lease has arrived.
+type Sign = oneshot::Sender<()>;
 
 /// Offers a VM until it gets a job, dies, or cannot be offered any more.
 pub(super) async fn serve(visit: &Visit, offer: Offer, room: Room) {
@@ -69,7 +74,7 @@ pub(super) async fn serve(visit: &Visit, offer: Offer, room: Room) {
             () = offer.recalled() => return offer.give_back(),
         };
         match polled {
-            Polled::Lease(body) => return lease(visit, offer, room, body).await,
+            Polled::Lease(body, sign) => return lease(visit, offer, room, body, sign).await,
             Polled::Nothing if visit.shared.drain.is_cancelled() => return offer.give_back(),
             Polled::Nothing => {
                 refusals = 0;
@@ -115,13 +120,13 @@ async fn poll(visit: &Visit, offer: &Offer) -> Polled {
         Ok(frame) => frame,
         Err(bad) => return Polled::Broken(bad.into()),
     };
-    let answered =
-        timeout(visit.poll_within, visit.client.post(paths::READY, LinkBody::frame(frame)));
+    let (body, sign) = LinkBody::open(frame);
+    let answered = timeout(visit.poll_within, visit.client.post(paths::READY, body));
     match answered.await {
         Err(_) => Polled::Silent,
         Ok(Err(error)) => Polled::Broken(error),
         Ok(Ok(response)) => match response.status() {
-            StatusCode::OK => Polled::Lease(response.into_body()),
+            StatusCode::OK => Polled::Lease(response.into_body(), sign),
             StatusCode::NO_CONTENT => Polled::Nothing,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Polled::Busy,
             status => Polled::Refused(status),
@@ -130,7 +135,7 @@ async fn poll(visit: &Visit, offer: &Offer) -> Polled {
 }
 
 /// Runs the job of a lease and sends its result.
-async fn lease(visit: &Visit, offer: Offer, room: Room, body: Incoming) {
+async fn lease(visit: &Visit, offer: Offer, room: Room, body: Incoming, sign: Sign) {
     let mut stream = LeaseStream::new(body, visit.dead.clone());
     let head = match stream.head().await {
         Ok(head) => head,
@@ -140,6 +145,8 @@ async fn lease(visit: &Visit, offer: Offer, room: Room, body: Incoming) {
             return offer.give_back();
         }
     };
+    // It is here, whatever becomes of it: the LB need not give it to another.
+    drop(sign);
     let (lease, pid) = (head.lease, offer.vm().pid());
     let span = tracing::info_span!("job", request_id = head.request_id, %lease,
         slot = %offer.slot(), pid);

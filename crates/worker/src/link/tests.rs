@@ -82,6 +82,7 @@ fn rig_on(
             slots,
             labels: Vec::new(),
             images: vec![spec().image],
+            deployment: "blue".to_owned(),
         },
         jobs: Arc::new(JobTerms {
             images: Arc::new(crate::images::tests::only(spec().image)),
@@ -136,6 +137,34 @@ async fn a_job_is_leased_run_and_answered_and_the_slot_is_offered_again() {
         done.accept();
         again.nothing();
         assert_eq!(rig.host.starts().len(), 2, "no VM is used twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_is_signed_for_as_soon_as_its_head_is_here() {
+    locally(async {
+        let mut rig = rig(1, FakeHost::new(|_| None)).await;
+        let mut session = rig.lb.session().await;
+        let archive = archive(&[("input/a", &[1; 1000])]);
+        // The rest of the job is not waited for.
+        let mut lease = session.ready().await.lease(&head(&archive), &archive[..500]);
+        lease.signed().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_lb_of_another_deployment_gets_no_offers_and_is_left() {
+    locally(async {
+        let mut rig = rig(1, FakeHost::polite()).await;
+        rig.lb.deployment = "green".to_owned();
+        let session = rig.lb.session().await;
+        assert_eq!(session.hello.deployment, "blue");
+        rig.lb.deployment = "blue".to_owned();
+        // It dials again, and only now offers what it has.
+        rig.lb.session().await.ready().await;
+        assert_eq!(session.tokens().len(), 1, "hello, and nothing after it");
     })
     .await;
 }

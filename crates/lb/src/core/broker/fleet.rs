@@ -4,17 +4,30 @@
 //! groups that offer it, a group knows its workers by their most recently parked slot, a worker
 //! knows its slots in the order they were parked: parking and taking a slot touch one entry of
 //! each, however many images a worker offers.
+//!
+//! A worker that drains, or is held (see [`Hold`]), is in no group, and so gets no job. One that
+//! is held keeps its parked slots: they are there again when the hold ends.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pe_proto::link::LeaseId;
 use pe_proto::{Arch, Digest};
 
 use super::queue::Lane;
+use super::survey::WorkerCensus;
+use super::terms::{Arrival, HedgeTerms, NotHeld, Spare};
 use crate::core::ids::{Fit, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::limits::OFFERS_REMEMBERED_MAX;
+use worker::Worker;
+
+pub(super) use worker::Hold;
+#[cfg(test)]
+pub(super) use worker::past_max;
+
+mod worker;
 
 /// What a worker can run: sorted, so that equal offers compare equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,14 +90,6 @@ pub(super) struct Fleet {
 struct GroupId(u64);
 
 #[derive(Debug)]
-struct Worker {
-    slots_max: usize,
-    /// `None` while it drains.
-    group: Option<GroupId>,
-    slots: BTreeMap<u64, SlotId>,
-}
-
-#[derive(Debug)]
 struct Group {
     offer: Offer,
     members: usize,
@@ -97,6 +102,16 @@ struct Parked {
     worker: WorkerId,
     order: u64,
     until: Moment,
+    /// Whether a sign of life comes when its lease arrives.
+    signs: bool,
+}
+
+/// A slot that was taken out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) worker: WorkerId,
+    pub(super) until: Moment,
+    pub(super) signs: bool,
 }
 
 impl Fleet {
@@ -122,28 +137,47 @@ impl Fleet {
         self.workers.len()
     }
 
-    pub(super) fn arrive(&mut self, worker: WorkerId, slots_max: usize, offer: Offer) {
-        if self.workers.contains_key(&worker) {
+    pub(super) fn arrive(&mut self, id: WorkerId, arrival: Arrival, now: Moment) {
+        if self.workers.contains_key(&id) {
             return;
         }
-        let group = Some(self.join(offer));
-        self.workers.insert(worker, Worker { slots_max, group, slots: BTreeMap::new() });
+        self.workers.insert(id, Worker::new(arrival));
+        self.regroup(id, now);
     }
 
-    /// Changes what a worker offers; it keeps its parked slots, unless it drains: then the caller
-    /// takes them.
+    /// Changes what a worker offers, which shows that it is alive; it keeps its parked slots,
+    /// unless it drains: then the caller takes them.
     pub(super) fn change(&mut self, id: WorkerId, offer: Offer, is_draining: bool, now: Moment) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.offer = offer;
+            worker.is_draining = is_draining;
+            worker.set(Hold::Silent, false);
+            self.regroup(id, now);
+        }
+    }
+
+    /// Begins or ends a hold of a worker; tells whether that is a change.
+    pub(super) fn hold(&mut self, id: WorkerId, hold: Hold, is_held: bool, now: Moment) -> bool {
+        let is_new = self.workers.get_mut(&id).is_some_and(|worker| worker.set(hold, is_held));
+        if is_new {
+            self.regroup(id, now);
+        }
+        is_new
+    }
+
+    /// Puts a worker into the group of what it offers now.
+    fn regroup(&mut self, id: WorkerId, now: Moment) {
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
-        let old = worker.group;
-        let latest = worker.latest();
-        let is_same = old.and_then(|old| self.groups.get(&old)).map(|group| &group.offer)
-            == (!is_draining).then_some(&offer);
+        let (old, latest) = (worker.group, worker.latest());
+        let wanted = worker.effective_offer().cloned();
+        let is_same =
+            old.and_then(|old| self.groups.get(&old)).map(|group| &group.offer) == wanted.as_ref();
         if is_same {
             return;
         }
-        let new = (!is_draining).then(|| self.join(offer));
+        let new = wanted.map(|offer| self.join(offer));
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.group = new;
         }
@@ -159,14 +193,54 @@ impl Fleet {
         }
     }
 
+    /// A sign of life came this long after a lease.
+    pub(super) fn timed(&mut self, id: WorkerId, took: Duration) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.rtt.heard(took);
+        }
+    }
+
+    /// How long to wait for a sign of life.
+    pub(super) fn patience(&self, id: WorkerId, terms: &HedgeTerms) -> Duration {
+        self.workers.get(&id).map_or(terms.wait_first, |worker| worker.rtt.patience(terms))
+    }
+
+    /// Remembers that a worker's lease is over, and when, unless it was by its result.
+    pub(super) fn over(&mut self, id: WorkerId, lease: LeaseId, ended: Option<Moment>) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.remember(lease, ended);
+        }
+    }
+
+    /// What a result for a lease means that the worker does not hold.
+    pub(super) fn not_held(&self, id: WorkerId, lease: LeaseId, now: Moment) -> NotHeld {
+        self.workers.get(&id).map_or(NotHeld::Crossed, |worker| worker.not_held(lease, now))
+    }
+
+    /// Whether a slot is parked.
+    pub(super) fn is_parked(&self, slot: SlotId) -> bool {
+        self.slots.contains_key(&slot)
+    }
+
+    /// Whether a worker is here.
+    pub(super) fn knows(&self, id: WorkerId) -> bool {
+        self.workers.contains_key(&id)
+    }
+
+    /// How each worker is.
+    pub(super) fn standings(&self) -> impl Iterator<Item = (WorkerId, WorkerCensus)> + '_ {
+        self.workers.iter().map(|(id, worker)| (*id, worker.census()))
+    }
+
     pub(super) fn park(
         &mut self,
         slot: SlotId,
         id: WorkerId,
         until: Moment,
+        signs: bool,
     ) -> Result<(), ParkRefused> {
         let worker = self.workers.get_mut(&id).ok_or(ParkRefused::UnknownWorker)?;
-        if worker.group.is_none() {
+        if worker.is_draining {
             return Err(ParkRefused::Draining);
         }
         if worker.slots.len() >= worker.slots_max || self.slots.contains_key(&slot) {
@@ -176,14 +250,14 @@ impl Fleet {
         let order = self.next_order;
         let (group, before) = (worker.group, worker.latest());
         worker.slots.insert(order, slot);
-        self.slots.insert(slot, Parked { worker: id, order, until });
+        self.slots.insert(slot, Parked { worker: id, order, until, signs });
         self.set_latest(group, id, before, Some(order));
         Ok(())
     }
 
-    /// Takes a slot out; tells its worker and when it was to be released.
-    pub(super) fn unpark(&mut self, slot: SlotId) -> Option<(WorkerId, Moment)> {
-        let Parked { worker: id, order, until } = self.slots.remove(&slot)?;
+    /// Takes a slot out.
+    pub(super) fn unpark(&mut self, slot: SlotId) -> Option<Taken> {
+        let Parked { worker: id, order, until, signs } = self.slots.remove(&slot)?;
         let worker = self.workers.get_mut(&id)?;
         let before = worker.latest();
         worker.slots.remove(&order);
@@ -191,7 +265,7 @@ impl Fleet {
         if before != after {
             self.set_latest(group, id, before, after);
         }
-        Some((id, until))
+        Some(Taken { worker: id, until, signs })
     }
 
     pub(super) fn unpark_all(&mut self, worker: WorkerId) -> Vec<(SlotId, Moment)> {
@@ -202,7 +276,7 @@ impl Fleet {
             .unwrap_or_default();
         slots
             .into_iter()
-            .filter_map(|slot| self.unpark(slot).map(|(_, until)| (slot, until)))
+            .filter_map(|slot| self.unpark(slot).map(|taken| (slot, taken.until)))
             .collect()
     }
 
@@ -241,10 +315,27 @@ impl Fleet {
         let avoid = lane
             .avoid
             .filter(|avoid| self.members(lane.fit) > usize::from(self.holds(*avoid, lane.fit)));
-        let groups = self.by_fit.get(&lane.fit)?.iter().filter_map(|id| self.groups.get(id));
+        self.latest_of(lane.fit, |worker| avoid != Some(worker))
+    }
+
+    /// The most recently parked slot that fits, of another worker than this one.
+    pub(super) fn latest_elsewhere(&self, fit: Fit, than: WorkerId) -> Option<SlotId> {
+        self.latest_of(fit, |id| id != than)
+    }
+
+    /// The most recently parked slot that may take a spare run.
+    pub(super) fn latest_spare(&self, fit: Fit, spare: &Spare) -> Option<SlotId> {
+        self.latest_of(fit, |id| {
+            let worker = self.workers.get(&id);
+            worker.is_some_and(|worker| spare.admits(worker.owner, worker.is_trusted))
+        })
+    }
+
+    fn latest_of(&self, fit: Fit, is_wanted: impl Fn(WorkerId) -> bool) -> Option<SlotId> {
+        let groups = self.by_fit.get(&fit)?.iter().filter_map(|id| self.groups.get(id));
         let latest = |group: &Group| {
             let mut workers = group.by_latest.iter().rev();
-            workers.find(|(_, worker)| avoid != Some(**worker)).map(|(order, id)| (*order, *id))
+            workers.find(|(_, worker)| is_wanted(**worker)).map(|(order, id)| (*order, *id))
         };
         let (order, worker) = groups.filter_map(latest).max()?;
         self.workers.get(&worker)?.slots.get(&order).copied()
@@ -329,11 +420,5 @@ impl Fleet {
         if self.left.len() < OFFERS_REMEMBERED_MAX {
             self.left.insert(fit, now);
         }
-    }
-}
-
-impl Worker {
-    fn latest(&self) -> Option<u64> {
-        self.slots.last_key_value().map(|(order, _)| *order)
     }
 }

@@ -1,11 +1,14 @@
 //! The steps that the broker's events are made of: how a job and a slot come together and apart.
 
+use std::time::Duration;
+
 use pe_proto::link::LeaseId;
 
+use super::fleet::Taken;
 use super::queue::Lane;
 use super::terms::{Decision, Loss, Refusal};
 use super::timers::Timer;
-use super::{Broker, Job, JobState, Lease};
+use super::{Broker, Job, JobState, Lease, Over, Sign};
 use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
@@ -29,54 +32,128 @@ impl Broker {
     }
 
     pub(super) fn overdue(&mut self, lease: LeaseId, now: Moment) {
-        let Some(Lease { job, slot, .. }) = self.end_lease(lease, Some(now)) else {
+        let Some(Lease { job, slot, worker, .. }) = self.end_lease(lease, Over::Overdue, now)
+        else {
             return;
         };
-        self.jobs.remove(&job);
-        self.decisions.push_back(Decision::Overdue { job });
+        self.decisions.push_back(Decision::Lost { worker });
+        if self.other_lease(job, lease).is_none() {
+            self.jobs.remove(&job);
+            self.decisions.push_back(Decision::Overdue { job });
+        }
         self.decisions.push_back(Decision::Cancel { slot });
     }
 
     /// Binds a waiting (or just submitted) job to a parked slot.
     pub(super) fn lease(&mut self, job: JobId, slot: SlotId, now: Moment) {
-        let lease = LeaseId(self.next_lease);
         let Some(found) = self.jobs.get_mut(&job) else {
             return;
         };
         let JobState::Waiting { lane, until } = found.state else {
             return;
         };
-        let Some((worker, slot_until)) = self.fleet.unpark(slot) else {
+        let waited = now.since(found.waiting_since);
+        let client = found.client;
+        let Some(first) = self.bind(job, slot, lane, waited, false, now) else {
             return;
         };
-        self.next_lease += 1;
-        self.queue.remove(job, found.client, lane);
+        self.queue.remove(job, client, lane);
         self.timers.unset(until, Timer::Job(job));
-        self.timers.unset(slot_until, Timer::Slot(slot));
-        let deadline = found.wall.saturating_add(self.terms.lease_grace);
-        let until = now.after(deadline);
-        let waited = now.since(found.waiting_since);
-        found.state = JobState::Leased(lease);
-        self.timers.set(until, Timer::Lease(lease));
-        let position = found.position;
-        self.pace.begin(lane.fit);
-        self.leases.insert(lease, Lease { job, slot, worker, lane, began: now, until });
-        self.leased_slots.insert(slot, lease);
-        self.decisions.push_back(Decision::Lease { lease, slot, job, deadline, waited, position });
+        self.hedges.earn();
+        if let Some(found) = self.jobs.get_mut(&job) {
+            found.state = JobState::Leased { first, second: None };
+        }
     }
 
-    /// Forgets a lease. If it had the time that a job of its kind takes, that is until now.
-    pub(super) fn end_lease(&mut self, lease: LeaseId, served: Option<Moment>) -> Option<Lease> {
+    /// Makes the lease of a job and a parked slot.
+    pub(super) fn bind(
+        &mut self,
+        job: JobId,
+        slot: SlotId,
+        lane: Lane,
+        waited: Duration,
+        is_hedge: bool,
+        now: Moment,
+    ) -> Option<LeaseId> {
+        let found = self.jobs.get(&job)?;
+        let position = found.position;
+        let Taken { worker, until: slot_until, signs } = self.fleet.unpark(slot)?;
+        self.timers.unset(slot_until, Timer::Slot(slot));
+        let lease = LeaseId(self.next_lease);
+        self.next_lease += 1;
+        let deadline = found.wall.saturating_add(self.terms.lease_grace);
+        let until = now.after(deadline);
+        self.timers.set(until, Timer::Lease(lease));
+        let is_watched = signs && found.spare.is_none() && self.terms.hedge.percent > 0;
+        let sign = if is_watched { self.await_sign(lease, worker, now) } else { Sign::Unasked };
+        let began = now;
+        self.pace.begin(lane.fit);
+        self.leases.insert(lease, Lease { job, slot, worker, lane, began, until, is_hedge, sign });
+        self.leased_slots.insert(slot, lease);
+        self.decisions.push_back(Decision::Lease {
+            lease,
+            slot,
+            job,
+            deadline,
+            waited,
+            position,
+            is_hedge,
+        });
+        Some(lease)
+    }
+
+    /// Forgets a lease, but not that there was one.
+    pub(super) fn end_lease(&mut self, lease: LeaseId, how: Over, now: Moment) -> Option<Lease> {
         let ended = self.leases.remove(&lease)?;
-        self.pace.end(ended.lane.fit, served.map(|now| now.since(ended.began)));
+        // Only these had the time that a job of its kind takes.
+        let served = match how {
+            Over::Answered | Over::Overdue => Some(now.since(ended.began)),
+            Over::Cut => None,
+        };
+        self.pace.end(ended.lane.fit, served);
         self.leased_slots.remove(&ended.slot);
         self.timers.unset(ended.until, Timer::Lease(lease));
+        if let Sign::Due { at, .. } = ended.sign {
+            self.timers.unset(at, Timer::Hedge(lease));
+        }
+        self.fleet.over(ended.worker, lease, (how != Over::Answered).then_some(now));
         Some(ended)
     }
 
+    /// The other lease of a job of two; from now on it is the only one.
+    pub(super) fn other_lease(&mut self, job: JobId, over: LeaseId) -> Option<LeaseId> {
+        let found = self.jobs.get_mut(&job)?;
+        let JobState::Leased { first, second } = found.state else {
+            return None;
+        };
+        let other = if first == over { second } else { Some(first) }?;
+        found.state = JobState::Leased { first: other, second: None };
+        Some(other)
+    }
+
+    /// Nobody wants the result of a lease any more.
+    pub(super) fn cancel(&mut self, lease: LeaseId, now: Moment) {
+        if let Some(Lease { slot, .. }) = self.end_lease(lease, Over::Cut, now) {
+            self.decisions.push_back(Decision::Cancel { slot });
+        }
+    }
+
     pub(super) fn lease_lost(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(Lease { job, worker, .. }) = self.end_lease(lease, None) {
+        if let Some(Lease { worker, .. }) = self.leases.get(&lease) {
+            self.decisions.push_back(Decision::Lost { worker: *worker });
+            self.lose_lease(lease, now);
+        }
+    }
+
+    /// A lease was lost; if its job has another, that goes on.
+    pub(super) fn lose_lease(&mut self, lease: LeaseId, now: Moment) {
+        let Some(Lease { job, worker, .. }) = self.end_lease(lease, Over::Cut, now) else {
+            return;
+        };
+        if self.other_lease(job, lease).is_none() {
             self.lose(job, worker, Loss::Link, now);
+        } else if let Some(found) = self.jobs.get_mut(&job) {
+            found.losses = found.losses.saturating_add(1);
         }
     }
 
@@ -86,7 +163,7 @@ impl Broker {
         };
         let is_over = match loss {
             Loss::Link => {
-                found.losses += 1;
+                found.losses = found.losses.saturating_add(1);
                 found.losses > self.terms.releases_max
             }
             Loss::Reported => {
@@ -94,7 +171,7 @@ impl Broker {
                 found.reports > self.terms.reports_max
             }
         };
-        if is_over {
+        if is_over || found.spare.is_some() {
             self.jobs.remove(&job);
             let refusal = Refusal::WorkerLost;
             self.decisions.push_back(Decision::Refuse { job, refusal });
@@ -110,6 +187,11 @@ impl Broker {
         let Some(found) = self.jobs.get_mut(&job) else {
             return;
         };
+        if found.spare.is_some() {
+            self.jobs.remove(&job);
+            self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::NoSpare });
+            return;
+        }
         let until = found.deadline.map_or(until, |deadline| deadline.max(now).min(until));
         found.waiting_since = now;
         found.state = JobState::Waiting { lane, until };

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pe_proto::link::LeaseId;
 
-use crate::core::ids::{ClientKey, Fit, JobId, SlotId};
+use super::fleet::Offer;
+use crate::core::ids::{ClientKey, Fit, JobId, OwnerKey, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
 /// What the broker is bound by.
@@ -23,6 +24,36 @@ pub struct Terms {
     pub lease_grace: Duration,
     /// How long a worker that left is still counted on.
     pub worker_grace: Duration,
+    /// When a lease is given to a second worker.
+    pub hedge: HedgeTerms,
+}
+
+/// When a lease that shows no sign of life is given to a second worker.
+#[derive(Debug, Clone, Copy)]
+pub struct HedgeTerms {
+    /// Of a hundred leases so many may be hedged in the long run; 0 is none ever.
+    pub percent: u8,
+    /// So many at once beyond that.
+    pub burst: u8,
+    /// How long a worker is waited for of which no sign was ever timed.
+    pub wait_first: Duration,
+    /// Bounds of the wait for the others, which follows their own times.
+    pub wait_min: Duration,
+    /// See `wait_min`.
+    pub wait_max: Duration,
+}
+
+/// A worker that said hello.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Slots that it may have parked at a time.
+    pub slots_max: usize,
+    /// What it runs.
+    pub offer: Offer,
+    /// Whose it is.
+    pub owner: OwnerKey,
+    /// Whether its results count without another's word.
+    pub is_trusted: bool,
 }
 
 /// Whose a job is, and how it may wait.
@@ -55,6 +86,41 @@ pub struct Submission {
     pub fit: Fit,
     /// Its own wall clock.
     pub wall: Duration,
+    /// No client waits for it: see [`Spare`].
+    pub spare: Option<Spare>,
+}
+
+/// A run that is only made with a slot that nobody else wants: leased at once or refused, never
+/// queued, never hedged, never leased again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spare {
+    /// Whose workers are not asked.
+    pub not: [Option<OwnerKey>; 2],
+    /// Which of the others are.
+    pub who: Who,
+}
+
+/// Workers by whether they are trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// All.
+    Anybody,
+    /// Only those.
+    Trusted,
+    /// Only the others.
+    Untrusted,
+}
+
+impl Spare {
+    /// Whether a worker is one to ask.
+    pub fn admits(&self, owner: OwnerKey, is_trusted: bool) -> bool {
+        let is_wanted = match self.who {
+            Who::Anybody => true,
+            Who::Trusted => is_trusted,
+            Who::Untrusted => !is_trusted,
+        };
+        is_wanted && !self.not.contains(&Some(owner))
+    }
 }
 
 /// What is to be done now.
@@ -74,6 +140,8 @@ pub enum Decision {
         waited: Duration,
         /// Its position when it began to wait; 0 if a slot was there.
         position: usize,
+        /// Whether another worker has the job, too, and gave no sign of life.
+        is_hedge: bool,
     },
     /// Answer the parked request: no job this time.
     Release {
@@ -102,6 +170,11 @@ pub enum Decision {
         /// Which job.
         job: JobId,
     },
+    /// A worker had a lease and did not bring it to an end; told once for a worker that left.
+    Lost {
+        /// Which worker.
+        worker: WorkerId,
+    },
 }
 
 /// Why a job is not run.
@@ -121,6 +194,8 @@ pub enum Refusal {
     NoWorker,
     /// Each worker that took it was lost.
     WorkerLost,
+    /// A spare run, and no slot to spare.
+    NoSpare,
 }
 
 impl Refusal {
@@ -132,7 +207,8 @@ impl Refusal {
             | Self::QueueFull(_)
             | Self::QueueTimeout(_)
             | Self::NoWorker
-            | Self::WorkerLost => false,
+            | Self::WorkerLost
+            | Self::NoSpare => false,
         }
     }
 }
@@ -158,7 +234,25 @@ pub enum Loss {
 /// A result for a lease that this worker does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("lease is not held by this worker")]
-pub struct NotHeld;
+pub enum NotHeld {
+    /// It never did, as far as is remembered.
+    NotGiven,
+    /// It answered it before.
+    Twice,
+    /// It ended a while ago.
+    Late,
+    /// It ended just now, or the worker left: word of that and the result crossed.
+    Crossed,
+}
+
+/// A lease whose result began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// Of which job.
+    pub job: JobId,
+    /// Whether it was the second lease of two.
+    pub is_hedge: bool,
+}
 
 /// How many of everything there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -173,6 +267,8 @@ pub struct Census {
     pub parked: usize,
     /// Workers.
     pub workers: usize,
+    /// Those of them that are in quarantine.
+    pub quarantined: usize,
     /// When the job that waits longest was submitted.
     pub oldest: Option<Moment>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pe_proto::{Arch, Digest};
 
 use super::*;
+use crate::core::ids::OwnerKey;
 
 const WALL: Duration = Duration::from_secs(10);
 
@@ -16,6 +17,13 @@ fn terms() -> Terms {
         reports_max: 1,
         lease_grace: Duration::from_secs(5),
         worker_grace: Duration::from_secs(30),
+        hedge: HedgeTerms {
+            percent: 5,
+            burst: 2,
+            wait_first: Duration::from_secs(1),
+            wait_min: Duration::from_secs(1),
+            wait_max: Duration::from_secs(5),
+        },
     }
 }
 
@@ -33,11 +41,24 @@ fn offer(images: &[u8]) -> Offer {
 
 fn job(id: u64, client: u8, image: u8) -> Submission {
     let claim = Claim::from(ClientKey([client; 16]));
-    Submission { job: JobId(id), claim, fit: fit(image), wall: WALL }
+    Submission { job: JobId(id), claim, fit: fit(image), wall: WALL, spare: None }
 }
 
 fn park(broker: &mut Broker, slot: u64, worker: u64, now: Moment) {
-    broker.park(SlotId(slot), WorkerId(worker), now.after(Duration::from_secs(50)), now).unwrap();
+    let until = now.after(Duration::from_secs(50));
+    broker.park(SlotId(slot), WorkerId(worker), until, false, now).unwrap();
+}
+
+/// Parks a slot whose worker shows when its lease arrives.
+fn park_signing(broker: &mut Broker, slot: u64, worker: u64, now: Moment) {
+    let until = now.after(Duration::from_secs(50));
+    broker.park(SlotId(slot), WorkerId(worker), until, true, now).unwrap();
+}
+
+fn arrive(broker: &mut Broker, worker: u64, slots_max: usize, images: &[u8]) {
+    let owner = OwnerKey([u8::try_from(worker % 3).unwrap(); 16]);
+    let arrival = Arrival { slots_max, offer: offer(images), owner, is_trusted: worker % 2 == 0 };
+    broker.worker_arrives(WorkerId(worker), arrival, Moment::START);
 }
 
 fn decisions(broker: &mut Broker) -> Vec<Decision> {
@@ -73,8 +94,8 @@ fn at_position(position: usize) -> Place {
 /// A broker with workers 1 and 2 that offer image 1.
 fn broker() -> Broker {
     let mut broker = Broker::new(terms());
-    broker.worker_arrives(WorkerId(1), 16, offer(&[1]));
-    broker.worker_arrives(WorkerId(2), 16, offer(&[1]));
+    arrive(&mut broker, 1, 16, &[1]);
+    arrive(&mut broker, 2, 16, &[1]);
     broker
 }
 
@@ -93,7 +114,7 @@ fn the_most_recently_parked_slot_is_leased() {
 #[test]
 fn a_slot_takes_only_jobs_that_its_worker_offers() {
     let mut broker = broker();
-    broker.worker_arrives(WorkerId(3), 16, offer(&[2]));
+    arrive(&mut broker, 3, 16, &[2]);
     broker.submit(job(1, 1, 2), at(0));
     park(&mut broker, 1, 1, at(0));
     assert_eq!(leases(&mut broker), []);
@@ -156,7 +177,7 @@ fn an_image_that_nobody_has_is_refused_at_once_but_not_while_workers_may_return(
     broker.submit(job(3, 1, 1), at(130));
     broker.submit(job(4, 1, 1), at(131));
     assert_eq!(refusals(&mut broker), [(4, Refusal::NoWorker)], "30 s after the last one left");
-    broker.worker_arrives(WorkerId(3), 16, offer(&[1]));
+    arrive(&mut broker, 3, 16, &[1]);
     park(&mut broker, 1, 3, at(132));
     assert_eq!(leases(&mut broker), [(1, 3)], "one came back");
 }
@@ -181,7 +202,7 @@ fn a_lost_lease_goes_to_another_worker_first_in_line() {
 #[test]
 fn the_only_worker_gets_a_job_that_it_lost_again() {
     let mut broker = Broker::new(terms());
-    broker.worker_arrives(WorkerId(1), 16, offer(&[1]));
+    arrive(&mut broker, 1, 16, &[1]);
     park(&mut broker, 1, 1, at(0));
     park(&mut broker, 2, 1, at(0));
     broker.submit(job(1, 1, 1), at(0));
@@ -225,9 +246,10 @@ fn only_the_holder_of_a_lease_may_answer_it_and_only_once() {
     park(&mut broker, 1, 1, at(0));
     broker.submit(job(1, 1, 1), at(0));
     let [Decision::Lease { lease, .. }] = decisions(&mut broker)[..] else { panic!("no lease") };
-    assert_eq!(broker.begin_result(WorkerId(2), lease, at(1)), Err(NotHeld));
-    assert_eq!(broker.begin_result(WorkerId(1), lease, at(1)), Ok(JobId(1)));
-    assert_eq!(broker.begin_result(WorkerId(1), lease, at(1)), Err(NotHeld));
+    let begun = Begun { job: JobId(1), is_hedge: false };
+    assert_eq!(broker.begin_result(WorkerId(2), lease, at(0)), Err(NotHeld::NotGiven));
+    assert_eq!(broker.begin_result(WorkerId(1), lease, at(0)), Ok(begun));
+    assert_eq!(broker.begin_result(WorkerId(1), lease, at(0)), Err(NotHeld::Twice));
     assert_eq!(decisions(&mut broker), [Decision::Settle { slot: SlotId(1) }]);
 }
 
@@ -235,12 +257,12 @@ fn only_the_holder_of_a_lease_may_answer_it_and_only_once() {
 fn a_client_that_leaves_takes_its_job_along() {
     let mut broker = broker();
     broker.submit(job(1, 1, 1), at(0));
-    broker.close(JobId(1));
+    broker.close(JobId(1), at(0));
     assert_eq!(broker.census(), Census { workers: 2, ..Census::default() });
     park(&mut broker, 1, 1, at(0));
     broker.submit(job(2, 1, 1), at(0));
     assert_eq!(leases(&mut broker), [(1, 2)]);
-    broker.close(JobId(2));
+    broker.close(JobId(2), at(0));
     assert_eq!(decisions(&mut broker), [Decision::Cancel { slot: SlotId(1) }]);
 }
 
@@ -251,9 +273,10 @@ fn a_lease_whose_result_does_not_begin_is_ended_by_our_clock() {
     broker.submit(job(1, 1, 1), at(0));
     leases(&mut broker);
     broker.tick(at(15));
-    let slot = SlotId(1);
-    let job = JobId(1);
-    assert_eq!(decisions(&mut broker), [Decision::Overdue { job }, Decision::Cancel { slot }]);
+    let (slot, job, worker) = (SlotId(1), JobId(1), WorkerId(1));
+    let expected =
+        [Decision::Lost { worker }, Decision::Overdue { job }, Decision::Cancel { slot }];
+    assert_eq!(decisions(&mut broker), expected);
 }
 
 #[test]
@@ -262,7 +285,7 @@ fn a_draining_worker_gets_its_slots_back_and_parks_no_more() {
     park(&mut broker, 1, 1, at(0));
     broker.worker_changes(WorkerId(1), offer(&[1]), true, at(0));
     assert_eq!(decisions(&mut broker), [Decision::Release { slot: SlotId(1) }]);
-    let refused = broker.park(SlotId(2), WorkerId(1), at(50), at(0));
+    let refused = broker.park(SlotId(2), WorkerId(1), at(50), false, at(0));
     assert_eq!(refused, Err(ParkRefused::Draining));
 }
 
@@ -293,7 +316,7 @@ fn ten_thousand_parked_slots_are_leased_most_recent_first() {
     for worker in 0..100 {
         // Ten different offers, all with image 2.
         let own = u8::try_from(worker % 10).unwrap() + 10;
-        broker.worker_arrives(WorkerId(worker), 4096, offer(&[1, 2, own]));
+        arrive(&mut broker, worker, 4096, &[1, 2, own]);
     }
     for slot in 0..10_000 {
         park(&mut broker, slot, slot % 100, at(0));
@@ -303,6 +326,158 @@ fn ten_thousand_parked_slots_are_leased_most_recent_first() {
         assert_eq!(leases(&mut broker), [(slot, 20_000 - slot)]);
     }
     assert_eq!(broker.census().parked, 0);
+}
+
+/// A job with worker 1, whose sign of life is missed at 1 s, and a slot of worker 2 parked.
+fn silent() -> (Broker, LeaseId) {
+    let mut broker = broker();
+    park_signing(&mut broker, 1, 1, at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    let [Decision::Lease { lease, .. }] = decisions(&mut broker)[..] else { panic!("no lease") };
+    park_signing(&mut broker, 2, 2, at(0));
+    (broker, lease)
+}
+
+#[test]
+fn a_lease_without_a_sign_of_life_is_given_to_another_worker_once() {
+    let (mut broker, _) = silent();
+    assert_eq!(broker.next_timer(), Some(at(1)));
+    broker.tick(at(1));
+    let [Decision::Lease { slot: SlotId(2), job: JobId(1), is_hedge: true, .. }] =
+        decisions(&mut broker)[..]
+    else {
+        panic!("no hedge")
+    };
+    arrive(&mut broker, 4, 16, &[1]);
+    park_signing(&mut broker, 3, 4, at(1));
+    for second in 2..14 {
+        broker.tick(at(second));
+        assert_eq!(decisions(&mut broker), [], "the second one is silent, too, and that is all");
+    }
+}
+
+#[test]
+fn a_sign_of_life_keeps_a_job_with_its_worker_alone() {
+    let (mut broker, lease) = silent();
+    broker.accepted(lease, Moment(Duration::from_millis(900)));
+    for second in 1..14 {
+        broker.tick(at(second));
+        assert_eq!(decisions(&mut broker), []);
+    }
+}
+
+#[test]
+fn the_first_result_of_two_wins_and_the_other_lease_is_cancelled() {
+    for winner in [1, 2] {
+        let (mut broker, first) = silent();
+        broker.tick(at(1));
+        let [Decision::Lease { lease: second, .. }] = decisions(&mut broker)[..] else {
+            panic!("no hedge")
+        };
+        let (lease, loser) = if winner == 1 { (first, second) } else { (second, first) };
+        let begun = broker.begin_result(WorkerId(winner), lease, at(2));
+        assert_eq!(begun, Ok(Begun { job: JobId(1), is_hedge: winner == 2 }));
+        let (won, lost) = (SlotId(winner), SlotId(3 - winner));
+        let expected = [Decision::Settle { slot: won }, Decision::Cancel { slot: lost }];
+        assert_eq!(decisions(&mut broker), expected);
+        let late = |broker: &mut Broker, now| {
+            broker.begin_result(WorkerId(3 - winner), loser, now).unwrap_err()
+        };
+        assert_eq!(late(&mut broker, at(3)), NotHeld::Crossed, "its result crossed the cancel");
+        assert_eq!(late(&mut broker, at(60)), NotHeld::Late);
+    }
+}
+
+#[test]
+fn a_hedged_job_that_loses_one_worker_stays_with_the_other() {
+    for lost in [1, 2] {
+        let (mut broker, _) = silent();
+        broker.tick(at(1));
+        decisions(&mut broker);
+        broker.worker_leaves(WorkerId(lost), at(2));
+        assert_eq!(decisions(&mut broker), [Decision::Lost { worker: WorkerId(lost) }]);
+        assert_eq!(broker.census().leased, 1);
+        broker.tick(at(20));
+        let over = decisions(&mut broker);
+        assert!(over.contains(&Decision::Overdue { job: JobId(1) }), "{over:?}");
+    }
+}
+
+#[test]
+fn the_other_slots_of_a_silent_worker_are_passed_over_until_it_is_heard_of() {
+    let mut broker = broker();
+    park_signing(&mut broker, 1, 1, at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    park_signing(&mut broker, 2, 1, at(0));
+    broker.tick(at(1));
+    broker.submit(job(2, 1, 1), at(1));
+    assert_eq!(leases(&mut broker), [(1, 1)], "job 2 waits for a sign of worker 1");
+    park_signing(&mut broker, 3, 2, at(2));
+    assert_eq!(leases(&mut broker), [(3, 2)], "or for another worker");
+    broker.submit(job(3, 1, 1), at(2));
+    park_signing(&mut broker, 4, 1, at(3));
+    assert_eq!(leases(&mut broker), [(4, 3)], "a new ready request is a sign");
+    broker.submit(job(4, 1, 1), at(3));
+    assert_eq!(leases(&mut broker), [(2, 4)]);
+}
+
+#[test]
+fn hedges_are_bounded_by_their_budget() {
+    let mut broker = broker();
+    arrive(&mut broker, 4, 4096, &[1]);
+    for id in 1..=10 {
+        park_signing(&mut broker, id, 1, at(0));
+        broker.submit(job(id, 1, 1), at(0));
+    }
+    decisions(&mut broker);
+    for id in 11..=30 {
+        park_signing(&mut broker, id, 4, at(0));
+    }
+    broker.tick(at(1));
+    assert_eq!(leases(&mut broker).len(), 2, "the burst; ten leases earned half of one more");
+}
+
+#[test]
+fn a_worker_in_quarantine_or_drained_gets_no_leases_and_keeps_its_slots_parked() {
+    let mut broker = broker();
+    park(&mut broker, 1, 1, at(0));
+    broker.quarantine(WorkerId(1), Some(at(10)), at(0));
+    broker.submit(job(1, 1, 1), at(0));
+    park(&mut broker, 2, 1, at(1));
+    broker.tick(at(9));
+    assert_eq!(decisions(&mut broker), []);
+    assert_eq!((broker.census().parked, broker.census().quarantined), (2, 1));
+    broker.tick(at(10));
+    assert_eq!(leases(&mut broker), [(2, 1)], "it is over");
+    broker.drain_worker(WorkerId(1), true, at(11));
+    broker.quarantine(WorkerId(1), None, at(11));
+    broker.submit(job(2, 1, 1), at(11));
+    broker.pardon(WorkerId(1), at(12));
+    assert_eq!(decisions(&mut broker), [], "still drained");
+    broker.drain_worker(WorkerId(1), false, at(13));
+    assert_eq!(leases(&mut broker), [(1, 2)]);
+}
+
+#[test]
+fn a_spare_run_takes_only_slots_that_nobody_waits_for_and_of_those_it_may_ask() {
+    let mut broker = broker();
+    let run = |broker: &mut Broker, id: u64, not: u8, who: Who| {
+        let spare = Some(Spare { not: [Some(OwnerKey([not; 16])), None], who });
+        broker.submit(Submission { spare, ..job(id, 9, 1) }, at(0));
+        decisions(broker)
+    };
+    let refused = |id| [Decision::Refuse { job: JobId(id), refusal: Refusal::NoSpare }];
+    assert_eq!(run(&mut broker, 1, 0, Who::Anybody), refused(1), "no slot is parked");
+    park(&mut broker, 1, 1, at(0));
+    assert_eq!(run(&mut broker, 2, 1, Who::Anybody), refused(2), "its owner is worker 1's");
+    assert_eq!(run(&mut broker, 3, 0, Who::Trusted), refused(3), "worker 1 is not trusted");
+    broker.submit(job(4, 1, 2), at(0));
+    assert_eq!(run(&mut broker, 5, 0, Who::Anybody), refused(5), "job 4 waits");
+    broker.close(JobId(4), at(0));
+    let leased = run(&mut broker, 6, 0, Who::Untrusted);
+    assert!(matches!(leased[..], [Decision::Lease { job: JobId(6), .. }]), "{leased:?}");
+    broker.slot_gone(SlotId(1), at(1));
+    assert_eq!(refusals(&mut broker), [(6, Refusal::WorkerLost)], "not leased again");
 }
 
 /// Jobs of a client, each leased in turn by parking slots; their order.

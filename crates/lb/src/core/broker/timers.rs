@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use pe_proto::link::LeaseId;
 
-use crate::core::ids::{JobId, SlotId};
+use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,10 @@ pub(super) enum Timer {
     /// Leases come first: a job that is overdue is answered before anything is done for others.
     Lease(LeaseId),
     Job(JobId),
+    /// The end of a quarantine, before jobs are hedged: it may bring the slot for one.
+    Worker(WorkerId),
+    /// No sign of life came.
+    Hedge(LeaseId),
     Slot(SlotId),
 }
 

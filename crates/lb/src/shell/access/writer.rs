@@ -107,6 +107,9 @@ impl Writer {
     fn reopen(&mut self, destination: Option<Destination>) {
         self.flush();
         let destination = destination.unwrap_or_else(|| self.destination.clone());
+        if destination == self.destination && destination == Destination::Off {
+            return;
+        }
         match open(&destination) {
             Ok(out) => {
                 info!(to = ?destination, "access log opened");

@@ -7,13 +7,14 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use pe_proto::Digest;
-use pe_proto::admin::{self, BanRequest, Done, Purge, Unban};
+use pe_proto::admin::{self, BanRequest, Done, DrainWorker, Purge, QuarantineWorker, Unban};
 use pe_proto::api::ProblemKind;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::json;
+use crate::core::ids::WorkerId;
 use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_BODY_TIME};
 use crate::reload;
 use crate::respond::Failure;
@@ -38,6 +39,20 @@ pub(super) async fn answer(
             let Nothing {} = parse(&body)?;
             let reloaded = reload::reload(Arc::clone(app)).await;
             json(&reloaded.map_err(|reason| Failure::new(ProblemKind::BadRequest, reason))?)
+        }
+        admin::DRAIN_WORKER => {
+            let DrainWorker { worker, draining } = parse(&body)?;
+            let word = if draining { "gets no more jobs" } else { "gets jobs again" };
+            let id = named(app, &worker).await?;
+            let changed = app.driver.drain_worker(id, draining).await;
+            json(&done(changed.into(), format!("{worker} {word}")))
+        }
+        admin::QUARANTINE_WORKER => {
+            let QuarantineWorker { worker, quarantined } = parse(&body)?;
+            let word = if quarantined { "is in quarantine" } else { "is forgiven" };
+            let id = named(app, &worker).await?;
+            let changed = app.driver.quarantine(id, quarantined).await;
+            json(&done(changed.into(), format!("{worker} {word}")))
         }
         admin::BAN => {
             let BanRequest { client, seconds, reason } = parse(&body)?;
@@ -74,6 +89,15 @@ pub(super) async fn answer(
             json(&done(1, "draining; the process ends when its jobs are answered"))
         }
     }
+}
+
+/// Some visit of a worker: orders are about all visits of its name.
+async fn named(app: &App, name: &str) -> Result<WorkerId, Failure> {
+    let workers = app.driver.survey().await.workers;
+    workers.iter().find(|row| &*row.name == name).map(|row| row.id).ok_or_else(|| {
+        let detail = "no worker of this name is here; GET /admin/v1/workers lists all";
+        Failure::new(ProblemKind::NotFound, detail).at("/worker")
+    })
 }
 
 fn done(changed: usize, detail: impl Into<String>) -> Done {

@@ -27,7 +27,7 @@ use crate::limits::{
     WORKER_STREAMS_MAX,
 };
 use crate::shell::app::App;
-use crate::shell::link::Link;
+use crate::shell::link::{Link, Sentence};
 use crate::shell::outbox::gathered;
 use crate::shell::outgoing::Outgoing;
 
@@ -93,6 +93,14 @@ pub async fn serve(
                 }
                 break;
             }
+            // Its token is wrong, or holds no more.
+            sentence = link.condemned(), if !is_ending => match sentence {
+                Sentence::AtOnce => break,
+                Sentence::AfterAnswer => {
+                    is_ending = true;
+                    connection.connection().graceful_shutdown();
+                }
+            },
             // A place at this listener is for workers, not for whoever connects.
             () = hello_due.as_mut(), if !is_looked_at => {
                 is_looked_at = true;

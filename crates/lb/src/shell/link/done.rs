@@ -3,24 +3,22 @@
 //! The head is read and checked here; the archive is not: its stream is handed to the client's
 //! side, which reads it at the client's pace. This side only waits for the receipt.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Future as _, Stream};
 use http::Response;
-use http_body::Body as _;
 use hyper::body::Incoming;
 use pe_proto::limits::LABEL_BYTES_MAX;
 use pe_proto::link::{DoneHead, LeaseId};
 use pe_proto::outcome::RanOn;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 
-use super::frame::{Rest, read_frame};
+use super::frame::read_frame;
+use super::pieces::WorkerPieces;
 use super::{Link, no_content};
-use crate::driver::{Delivery, PieceLost, Receipt};
-use crate::limits::{RESULT_IDLE, RESULT_TIME};
+use crate::core::trust::ledger::Fault;
+use crate::driver::{Delivery, Receipt};
+use crate::limits::RESULT_TIME;
 use crate::respond::LinkRefusal;
 use crate::shell::outgoing::Outgoing;
 
@@ -30,22 +28,41 @@ impl Link {
         lease: LeaseId,
         body: Incoming,
     ) -> Result<Response<Outgoing>, LinkRefusal> {
-        let (mut head, rest) = read_frame::<DoneHead>(body).await?;
-        let session = self.session(head.session)?;
+        let session = self.lock().clone().ok_or(LinkRefusal::Session)?;
+        let origin = Arc::clone(&session.identity);
+        let strike = |fault| self.app.driver.strike(Arc::clone(&origin.name), fault);
+        let turn = session.results.try_acquire().map_err(|_| LinkRefusal::Busy)?;
+        let (mut head, rest) = match read_frame::<DoneHead>(body).await {
+            Ok(read) => read,
+            Err(refusal) => {
+                if refusal == LinkRefusal::Malformed {
+                    strike(Fault::Malformed).await;
+                }
+                return Err(refusal);
+            }
+        };
+        drop(turn);
+        if head.session != session.id {
+            return Err(LinkRefusal::Session);
+        }
         if head.lease != lease {
+            strike(Fault::Malformed).await;
             return Err(LinkRefusal::NotHeld);
         }
         head.ran_on = ran_on(&session.ran_on, head.ran_on);
         let (receipt, received) = oneshot::channel();
         let pieces = Box::pin(WorkerPieces::new(rest));
-        let delivery = Delivery { head, pieces, receipt };
+        let delivery = Delivery { head, origin: Arc::clone(&origin), pieces, receipt };
         let worker = session.visit.worker;
         // Not kept: results must not keep a visit alive that has ended.
         drop(session);
         let delivered = self.app.driver.deliver(worker, lease, delivery).await;
         delivered.map_err(|_| LinkRefusal::NotHeld)?;
         match timeout(RESULT_TIME, received).await {
-            Ok(Ok(Receipt::Bad)) => Err(LinkRefusal::BadResult),
+            Ok(Ok(Receipt::Bad)) => {
+                strike(Fault::Malformed).await;
+                Err(LinkRefusal::BadResult)
+            }
             Err(_) => Err(LinkRefusal::TooSlow),
             // Taken; or its client left, which is nothing to the worker.
             Ok(Ok(Receipt::Taken) | Err(_)) => Ok(no_content()),
@@ -65,53 +82,5 @@ fn ran_on(hello: &RanOn, done: RanOn) -> RanOn {
         kernel: bounded(done.kernel, &hello.kernel),
         cpu: bounded(done.cpu, &hello.cpu),
         vmm: bounded(done.vmm, &hello.vmm),
-    }
-}
-
-/// The archive's pieces, with a bound on the time between two of them.
-struct WorkerPieces {
-    first: Bytes,
-    body: Incoming,
-    idle: Pin<Box<Sleep>>,
-    is_idle_set: bool,
-}
-
-impl WorkerPieces {
-    fn new(rest: Rest) -> Self {
-        let Rest { first, body } = rest;
-        Self { first, body, idle: Box::pin(sleep(RESULT_IDLE)), is_idle_set: true }
-    }
-}
-
-impl Stream for WorkerPieces {
-    type Item = Result<Bytes, PieceLost>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.first))));
-        }
-        loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(PieceLost))),
-                Poll::Ready(Some(Ok(frame))) => {
-                    self.is_idle_set = false;
-                    if let Ok(piece) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(piece)));
-                    }
-                }
-                Poll::Pending => break,
-            }
-        }
-        // The clock runs while we wait for the worker, not while the client is slow.
-        if !self.is_idle_set {
-            self.is_idle_set = true;
-            let until = Instant::now() + RESULT_IDLE;
-            self.idle.as_mut().reset(until);
-        }
-        match self.idle.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(PieceLost))),
-            Poll::Pending => Poll::Pending,
-        }
     }
 }

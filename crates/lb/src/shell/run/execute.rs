@@ -82,6 +82,7 @@ pub async fn execute(
         meta,
         worker_phases: WorkerPhases::default(),
         ran_on: None,
+        origin: None,
         queued: std::time::Duration::ZERO,
         position: 0,
         total: started.elapsed(),
@@ -99,7 +100,7 @@ pub async fn execute(
                 return Ok(reported.unwrap_or_else(|| of_ours(facts(meta))));
             }
         };
-        let Delivery { head, pieces, receipt } = *delivery;
+        let Delivery { head, origin, pieces, receipt } = *delivery;
         let meta = head.meta.bounded();
         // What a worker of ours could not do, another may: a VM that was lost, an image it lacks.
         let is_lost = match &meta.outcome {
@@ -112,8 +113,9 @@ pub async fn execute(
         };
         let bytes = head.archive_bytes;
         let worker = head.ran_on.worker.clone();
-        let ran_on = Some(head.ran_on);
-        let facts = Facts { worker_phases: head.phases, ran_on, queued, position, ..facts(meta) };
+        let (ran_on, origin) = (Some(head.ran_on), Some(origin));
+        let facts =
+            Facts { worker_phases: head.phases, ran_on, origin, queued, position, ..facts(meta) };
         let begun = |landing: &Arc<Landing>| {
             if !is_lost {
                 progress.send_replace(Progress::Begun(Arc::clone(landing)));

@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pe_proto::Digest;
 use pe_proto::api::{CachePolicy, CacheStatus};
+use pe_proto::{Digest, ResultMeta};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -19,8 +19,9 @@ use tracing::Instrument as _;
 use super::execute::{NotRun, Progress, execute};
 use super::landing::Landing;
 use super::{compose, is_proof};
-use crate::cache::rules;
+use crate::cache::rules::{self, NotKept};
 use crate::core::flights::{Boarded, FlightId, Flights as Core, Left, Phase, Row};
+use crate::core::trust::Standing;
 use crate::driver::Order;
 use crate::limits::FLIGHT_SEATS_MAX;
 use crate::respond::Failure;
@@ -191,33 +192,61 @@ async fn run(
     let claim = ticket.as_ref().map(Ticket::claim);
     // Without a ticket nothing was started; the crash that this would be is told as one.
     let Some((claim, ticket)) = claim.zip(ticket) else { return };
+    let fare = Fare(Some(ticket), Arc::clone(&order));
     let last = match execute(&app, claim, digest, order, &progress).await {
         Ok(landing) => {
             closing.landed();
-            ticket.settle(landing.meta());
+            fare.pay(landing.meta());
             let head = landing.head(CacheStatus::Hit);
             compose::count(&app.metrics, &head);
             if is_proof(landing.outcome()) {
                 app.readiness.prove(arch);
             }
             match rules::check(policy, landing.outcome()) {
+                Ok(()) if !is_trusted(&landing) => {
+                    app.metrics.cache.not_kept(NotKept::Untrusted);
+                }
                 Ok(()) => app.cache.publish(digest, &head, landing.pieces()).await,
                 Err(why) => app.metrics.cache.not_kept(why),
             }
             Progress::Landed(landing)
         }
         Err(not_run) => {
-            match not_run {
-                NotRun::Refused(_) | NotRun::Busy(_) => ticket.refund(),
-                // It was run, or may have been: what was set aside stays spent.
-                NotRun::NoRoom(_) | NotRun::Crowded | NotRun::Crashed => drop(ticket),
-            }
+            // What was run before is paid for, what was not is not.
+            drop(fare);
             Progress::NotRun(not_run)
         }
     };
     // In this order: who comes from now on finds the result in the cache, or runs the job anew.
     drop(closing);
     progress.send_replace(last);
+}
+
+/// What a flight costs whoever started it. If nobody stays to the end, it is what its worker was
+/// held for; nothing, if there was none yet.
+struct Fare(Option<Ticket>, Arc<Order>);
+
+impl Fare {
+    fn pay(mut self, meta: &ResultMeta) {
+        if let Some(ticket) = self.0.take() {
+            ticket.settle(meta);
+        }
+    }
+}
+
+impl Drop for Fare {
+    fn drop(&mut self) {
+        match (self.0.take(), self.1.held()) {
+            (Some(ticket), Some(held)) => ticket.abandon(held),
+            (Some(ticket), None) => ticket.refund(),
+            (None, _) => {}
+        }
+    }
+}
+
+/// Whether a result may be given to others than those who wait for this run.
+fn is_trusted(landing: &Landing) -> bool {
+    landing.origin().is_none_or(|origin| origin.standing() == Standing::Trusted)
 }
 
 /// Closes a flight when its task ends, however it does.

@@ -5,7 +5,7 @@
 //! that reads slowly holds neither the worker nor others; it holds the memory, of which the
 //! landing has its share from before its first byte until its last reader is gone.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use super::compose;
 use crate::core::ids::ClientKey;
+use crate::core::trust::Identity;
 use crate::shell::app::Gathered;
 use crate::shell::memory::Room;
 use crate::shell::outgoing::Aborted;
@@ -45,6 +46,8 @@ pub(super) struct Facts {
     pub(super) meta: ResultMeta,
     pub(super) worker_phases: WorkerPhases,
     pub(super) ran_on: Option<RanOn>,
+    /// Who sent it; nobody for one of ours.
+    pub(super) origin: Option<Arc<Identity>>,
     /// How long the job waited for leases.
     pub(super) queued: Duration,
     /// Its position in the queue when it came; 0 if it did not wait.
@@ -71,6 +74,11 @@ impl Landing {
     /// How it ended.
     pub fn outcome(&self) -> &Outcome {
         &self.facts.meta.outcome
+    }
+
+    /// Who sent it; nobody for one of ours.
+    pub fn origin(&self) -> Option<&Arc<Identity>> {
+        self.facts.origin.as_ref()
     }
 
     /// What is known of the run.
@@ -171,6 +179,7 @@ mod tests {
             meta: ResultMeta::without_run(Outcome::Exited { code: 0 }),
             worker_phases: WorkerPhases::default(),
             ran_on: None,
+            origin: None,
             queued: Duration::ZERO,
             position: 0,
             total: Duration::ZERO,

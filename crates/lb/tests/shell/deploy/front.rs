@@ -55,7 +55,7 @@ impl Front {
     /// curl over TLS and HTTP/2, as a CDN's node that speaks for a client.
     fn curl(&self, args: &[&str], path: &str) -> tokio::process::Command {
         let mut curl = tokio::process::Command::new("curl");
-        curl.args(["-sSN", "--insecure", "--http2", "--max-time", "50", "--noproxy", "*"])
+        curl.args(["-sSN", "--insecure", "--http2", "--max-time", "110", "--noproxy", "*"])
             // What the client wrote itself, and behind it what the CDN saw.
             .args(["-H", "x-forwarded-for: 203.0.113.66, 198.51.100.7"])
             .args(args)

@@ -114,3 +114,24 @@ fn the_workers_sample_is_where_the_guide_says() {
     assert!(repository("crates/worker/worker.example.toml").is_file());
     assert!(deployed("README.md").contains("worker.example.toml"));
 }
+
+/// What a reload asks before it sends its signal.
+#[test]
+fn settings_can_be_checked_without_a_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let catalogue = dir.path().join("catalogue.json");
+    std::fs::write(&catalogue, r#"{"version":1,"images":[]}"#).expect("a file");
+    let file = dir.path().join("lb.toml");
+    let check = |more: &str| {
+        std::fs::write(&file, format!("catalogue = {catalogue:?}\n{more}")).expect("a file");
+        let mut lb = std::process::Command::new(env!("CARGO_BIN_EXE_pe-lb"));
+        lb.arg("--check-config").arg(&file).output().expect("it starts")
+    };
+    let good = check("");
+    assert_eq!(good.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&good.stdout).ends_with("lb.toml: good\n"));
+    let bad = check("[queue]\njobs_max = 0\n");
+    assert_eq!(bad.status.code(), Some(64));
+    let told = String::from_utf8_lossy(&bad.stderr);
+    assert!(told.contains("lb.toml: queue.jobs_max: expected 1 to"), "{told}");
+}

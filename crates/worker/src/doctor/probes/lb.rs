@@ -70,6 +70,7 @@ pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>)
     let tls = config.lb_tls.clone();
     let (facts, arch) = (Arc::clone(facts), needs.arch);
     let name = config.name.clone().unwrap_or_else(host::name);
+    let deployment = config.deployment.clone();
     let ask = async move {
         let token = token_file
             .as_deref()
@@ -80,7 +81,10 @@ pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>)
         };
         let is_set = token.is_some();
         let found = match lb {
-            Some(lb) => look(lb, &tls, token, hello(name, arch.unwrap_or(Arch::X86_64))).await,
+            Some(lb) => {
+                let hello = hello(name, arch.unwrap_or(Arch::X86_64), deployment);
+                look(lb, &tls, token, hello).await
+            }
             None => LbFacts::NotSet,
         };
         vec![
@@ -94,7 +98,7 @@ pub(super) fn probe(config: &Config, facts: &Arc<HostFacts>, needs: &Arc<Needs>)
 }
 
 /// A worker that has nothing to offer: no job can be matched with it.
-fn hello(name: String, arch: Arch) -> Hello {
+fn hello(name: String, arch: Arch, deployment: String) -> Hello {
     let mut worker = name;
     if worker.len() + DOCTOR.len() <= LABEL_BYTES_MAX {
         worker.push_str(DOCTOR);
@@ -108,6 +112,7 @@ fn hello(name: String, arch: Arch) -> Hello {
         slots: 0,
         labels: Vec::new(),
         images: Vec::new(),
+        deployment,
     }
 }
 

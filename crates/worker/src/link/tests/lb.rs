@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, SendStream};
-use http::{Request, Response, StatusCode};
+use http::{Response, StatusCode};
 use pe_proto::codec;
 use pe_proto::link::{DoneHead, Hello, LeaseHead, Ready, SessionId, State, Welcome, paths};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,12 +17,15 @@ use tokio::task::AbortHandle;
 pub(super) struct Lb {
     listener: TcpListener,
     sessions: u8,
+    pub(super) deployment: String,
 }
 
 /// A request with its body.
 struct Heard {
     path: String,
     body: Vec<u8>,
+    /// Of a ready request: open until the worker gives its sign of life.
+    rest: h2::RecvStream,
     respond: SendResponse<Bytes>,
 }
 
@@ -39,7 +42,7 @@ pub(super) struct Session {
 impl Lb {
     pub(super) async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        Self { listener, sessions: 0 }
+        Self { listener, sessions: 0, deployment: "blue".to_owned() }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -68,7 +71,8 @@ impl Lb {
         let hello = codec::decode(&first.body).expect("hello");
         self.sessions += 1;
         let id = SessionId([self.sessions; 16]);
-        let welcome = Welcome { session: id, poll_ms: 30_000 };
+        let deployment = self.deployment.clone();
+        let welcome = Welcome { session: id, poll_ms: 30_000, deployment };
         reply(first.respond, StatusCode::OK, codec::to_vec(&welcome).expect("fits"));
         Session { hello, id, heard, waiting: HashMap::new(), tokens, connection }
     }
@@ -89,8 +93,11 @@ async fn serve(
             let tell = tell.clone();
             tokio::task::spawn_local(async move {
                 let path = request.uri().path().to_owned();
-                if let Some(body) = whole(request).await {
-                    let _ = tell.send(Heard { path, body, respond });
+                let is_whole =
+                    |body: &[u8]| path == paths::READY && codec::decode::<Ready>(body).is_ok();
+                let mut rest = request.into_body();
+                if let Some(body) = read(&mut rest, is_whole).await {
+                    let _ = tell.send(Heard { path, body, rest, respond });
                 }
             });
         }
@@ -98,10 +105,11 @@ async fn serve(
     (heard, task.abort_handle(), tokens)
 }
 
-async fn whole(request: Request<h2::RecvStream>) -> Option<Vec<u8>> {
-    let mut body = request.into_body();
+/// Reads to the end, or until what came is whole.
+async fn read(body: &mut h2::RecvStream, is_whole: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    while let Some(data) = body.data().await {
+    while !is_whole(&bytes) {
+        let Some(data) = body.data().await else { break };
         let data = data.ok()?;
         bytes.extend_from_slice(&data);
         body.flow_control().release_capacity(data.len()).ok()?;
@@ -134,14 +142,15 @@ impl Session {
     }
 
     pub(super) async fn ready(&mut self) -> Parked {
-        let Heard { body, respond, .. } = self.next(paths::READY).await;
+        let Heard { body, rest, respond, .. } = self.next(paths::READY).await;
         let ready: Ready = codec::decode(&body).expect("ready");
         assert_eq!(ready.session, self.id);
-        Parked { slot: ready.slot, respond }
+        assert!(!rest.is_end_stream(), "the end is the sign that a lease arrived");
+        Parked { slot: ready.slot, rest, respond }
     }
 
     pub(super) async fn done(&mut self) -> Done {
-        let Heard { path, body, respond } = self.next(paths::DONE).await;
+        let Heard { path, body, respond, .. } = self.next(paths::DONE).await;
         let (head, archive): (DoneHead, _) = codec::decode_prefix(&body).expect("done");
         assert_eq!(head.session, self.id);
         Done { path, head, archive: archive.to_vec(), respond }
@@ -170,6 +179,7 @@ impl Session {
 /// A ready request without an answer.
 pub(super) struct Parked {
     pub(super) slot: u32,
+    rest: h2::RecvStream,
     respond: SendResponse<Bytes>,
 }
 
@@ -183,7 +193,7 @@ impl Parked {
         let mut bytes = codec::to_vec(head).expect("fits");
         bytes.extend_from_slice(archive);
         stream.send_data(Bytes::from(bytes), false).expect("send");
-        Lease { stream }
+        Lease { stream, rest: self.rest }
     }
 
     /// Waits until the worker withdraws it.
@@ -196,9 +206,17 @@ impl Parked {
 /// A lease that is open.
 pub(super) struct Lease {
     stream: SendStream<Bytes>,
+    rest: h2::RecvStream,
 }
 
 impl Lease {
+    /// Waits for the sign that it arrived.
+    pub(super) async fn signed(&mut self) {
+        while let Some(data) = self.rest.data().await {
+            assert!(data.expect("an open stream").is_empty(), "an end, and nothing else");
+        }
+    }
+
     pub(super) fn end(mut self) {
         self.stream.send_data(Bytes::new(), true).expect("end");
     }

@@ -8,8 +8,8 @@ use pe_proto::{Arch, Digest};
 use proptest::prelude::*;
 
 use super::reference::Model;
-use crate::core::broker::{Claim, Loss, NotHeld, ParkRefused};
-use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use crate::core::broker::{Begun, Claim, Loss, NotHeld, ParkRefused, Spare, Who};
+use crate::core::ids::{ClientKey, Fit, JobId, OwnerKey, SlotId, WorkerId};
 use crate::core::moment::Moment;
 
 /// Events; numbers pick among what there is, so that most of them mean something.
@@ -18,7 +18,12 @@ pub(super) enum Event {
     Arrive { offer: u8, slots_max: u8 },
     Change { worker: u8, offer: u8, is_draining: bool },
     Leave { worker: u8 },
-    Park { worker: u8, poll: u8 },
+    Park { worker: u8, poll: u8, signs: bool },
+    Accepted { lease: u8 },
+    Quarantine { worker: u8, seconds: u8 },
+    Pardon { worker: u8 },
+    DrainWorker { worker: u8, is_drained: bool },
+    Spare { owner: u8, who: u8, image: u8 },
     SlotGone { slot: u8 },
     HandoverFailed { lease: u8 },
     Submit { client: u8, image: u8, deadline: u8 },
@@ -38,7 +43,14 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => (any(), 0..4u8, flag())
             .prop_map(|(worker, offer, is_draining)| Change { worker, offer, is_draining }),
         1 => any().prop_map(|worker| Leave { worker }),
-        8 => (any(), 1..60u8).prop_map(|(worker, poll)| Park { worker, poll }),
+        8 => (any(), 1..60u8, prop::bool::weighted(0.7))
+            .prop_map(|(worker, poll, signs)| Park { worker, poll, signs }),
+        2 => any().prop_map(|lease| Accepted { lease }),
+        1 => (any(), 0..40u8).prop_map(|(worker, seconds)| Quarantine { worker, seconds }),
+        1 => any().prop_map(|worker| Pardon { worker }),
+        1 => (any(), flag())
+            .prop_map(|(worker, is_drained)| DrainWorker { worker, is_drained }),
+        2 => (0..3u8, 0..3u8, 0..3u8).prop_map(|(owner, who, image)| Spare { owner, who, image }),
         2 => any().prop_map(|slot| SlotGone { slot }),
         1 => any().prop_map(|lease| HandoverFailed { lease }),
         12 => (0..4u8, 0..3u8, 0..40u8)
@@ -76,13 +88,24 @@ pub(super) fn images(offer: u8) -> Vec<Digest> {
     (0..2).filter(|bit| offer >> bit & 1 == 1).map(|number| image(number).image).collect()
 }
 
+/// Worker 3's owner is 0, and it is untrusted; and so on.
+pub(super) fn owner(worker: WorkerId) -> (OwnerKey, bool) {
+    let number = u8::try_from(worker.0 % 3).unwrap();
+    (OwnerKey([number; 16]), worker.0 % 2 == 0)
+}
+
 /// An event whose numbers were replaced by names of things.
 #[derive(Debug, Clone)]
 pub(super) enum Concrete {
     Arrive(WorkerId, usize, u8),
     Change(WorkerId, u8, bool),
     Leave(WorkerId),
-    Park(SlotId, WorkerId, Moment),
+    Park(SlotId, WorkerId, Moment, bool),
+    Accepted(LeaseId),
+    Quarantine(WorkerId, Option<Moment>),
+    Pardon(WorkerId),
+    DrainWorker(WorkerId, bool),
+    Spare(JobId, Spare, Fit),
     SlotGone(SlotId),
     HandoverFailed(LeaseId),
     Submit(JobId, Claim, Fit),
@@ -97,7 +120,7 @@ pub(super) enum Concrete {
 pub(super) enum Answer {
     Nothing,
     Park(Result<(), ParkRefused>),
-    Begin(Result<JobId, NotHeld>),
+    Begin(Result<Begun, NotHeld>),
 }
 
 /// Names of things, the youngest of each kind, so that small numbers pick living ones often.
@@ -133,12 +156,30 @@ impl Names {
                 self.workers.retain(|each| *each != worker);
                 Concrete::Leave(worker)
             }
-            Event::Park { worker, poll } => {
+            Event::Park { worker, poll, signs } => {
                 let worker = pick(&self.workers, worker)?;
                 let slot = SlotId(self.next);
                 self.slots.push(slot);
                 let until = model.now.after(Duration::from_secs(poll.into()));
-                Concrete::Park(slot, worker, until)
+                Concrete::Park(slot, worker, until, signs)
+            }
+            Event::Accepted { lease } => Concrete::Accepted(pick(&self.leases, lease)?),
+            Event::Quarantine { worker, seconds } => {
+                // Some are without an end.
+                let until = model.now.after(Duration::from_secs(seconds.into()));
+                let until = Some(until).filter(|_| seconds < 30);
+                Concrete::Quarantine(pick(&self.workers, worker)?, until)
+            }
+            Event::Pardon { worker } => Concrete::Pardon(pick(&self.workers, worker)?),
+            Event::DrainWorker { worker, is_drained } => {
+                Concrete::DrainWorker(pick(&self.workers, worker)?, is_drained)
+            }
+            Event::Spare { owner, who, image: number } => {
+                let job = JobId(self.next);
+                self.jobs.push(job);
+                let who = [Who::Anybody, Who::Trusted, Who::Untrusted][usize::from(who)];
+                let spare = Spare { not: [Some(OwnerKey([owner; 16])), None], who };
+                Concrete::Spare(job, spare, image(number))
             }
             Event::SlotGone { slot } => Concrete::SlotGone(pick(&self.slots, slot)?),
             Event::HandoverFailed { lease } => Concrete::HandoverFailed(pick(&self.leases, lease)?),
@@ -150,7 +191,7 @@ impl Names {
             Event::Close { job } => Concrete::Close(pick(&self.jobs, job)?),
             Event::BeginResult { lease, is_holder } => {
                 let lease = pick(&self.leases, lease)?;
-                let holder = model.held(lease).map(|(_, _, worker)| worker);
+                let holder = model.held(lease).map(|held| held.worker);
                 let worker = holder.filter(|_| is_holder).unwrap_or(WorkerId(0));
                 Concrete::BeginResult(worker, lease)
             }
