@@ -169,6 +169,7 @@ fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ProblemKind::TooManyRequests | ProblemKind::BudgetSpent => StatusCode::TOO_MANY_REQUESTS,
         ProblemKind::NoRoom
+        | ProblemKind::TooManyConnections
         | ProblemKind::QueueFull
         | ProblemKind::QueueTooLong
         | ProblemKind::QueueTimeout
@@ -194,6 +195,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::TooManyRequests => "You ask too much at a time",
         ProblemKind::BudgetSpent => "The CPU time is used up",
         ProblemKind::NoRoom => "The memory for bodies is taken",
+        ProblemKind::TooManyConnections => "All connections are in use",
         ProblemKind::QueueFull => "Too many jobs are waiting",
         ProblemKind::QueueTooLong => "The job would wait too long",
         ProblemKind::QueueTimeout => "No worker came free in time",
@@ -218,7 +220,7 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         | ProblemKind::UnknownResult
         | ProblemKind::Internal => return None,
         ProblemKind::RequestTimeout | ProblemKind::WorkerLost | ProblemKind::TooManyRequests => 1,
-        ProblemKind::Draining | ProblemKind::NoRoom => 2,
+        ProblemKind::Draining | ProblemKind::NoRoom | ProblemKind::TooManyConnections => 2,
         ProblemKind::QueueFull | ProblemKind::QueueTooLong | ProblemKind::QueueTimeout => 5,
         ProblemKind::BudgetSpent => 60,
         ProblemKind::NoWorker => 10,

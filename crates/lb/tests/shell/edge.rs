@@ -141,6 +141,7 @@ async fn a_newcomer_is_told_to_come_again_only_when_every_connection_has_a_reque
     let h2 = lb.client().await;
     let answer = h2.get("/healthz").await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
+    assert_eq!(answer.problem(), "too-many-connections");
     sent.body.send_data("}".into(), true).expect("an open stream");
     assert_eq!(sent.answer().await.expect("an answer").status, 400);
 }

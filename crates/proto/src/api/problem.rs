@@ -57,6 +57,8 @@ pub enum ProblemKind {
     BudgetSpent,
     /// The memory for bodies is taken.
     NoRoom,
+    /// As many connections are open as may be, of all clients or of this one.
+    TooManyConnections,
     /// The queue is full.
     QueueFull,
     /// The job would wait longer than it may.
@@ -75,7 +77,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -89,6 +91,7 @@ impl ProblemKind {
         Self::TooManyRequests,
         Self::BudgetSpent,
         Self::NoRoom,
+        Self::TooManyConnections,
         Self::QueueFull,
         Self::QueueTooLong,
         Self::QueueTimeout,
@@ -114,6 +117,7 @@ impl ProblemKind {
             Self::TooManyRequests => "too-many-requests",
             Self::BudgetSpent => "budget-spent",
             Self::NoRoom => "no-room",
+            Self::TooManyConnections => "too-many-connections",
             Self::QueueFull => "queue-full",
             Self::QueueTooLong => "queue-too-long",
             Self::QueueTimeout => "queue-timeout",
@@ -140,6 +144,7 @@ impl ProblemKind {
             | Self::TooManyRequests
             | Self::BudgetSpent => Fault::Client,
             Self::NoRoom
+            | Self::TooManyConnections
             | Self::QueueFull
             | Self::QueueTooLong
             | Self::QueueTimeout

@@ -83,7 +83,7 @@ pub(super) fn no_room(no_seat: NoSeat) -> Response<Outgoing> {
         NoSeat::Full => "all connections are in use; try again later",
         NoSeat::Crowd => "too many connections from your network",
     };
-    let mut response = Failure::new(ProblemKind::QueueFull, detail).respond("");
+    let mut response = Failure::new(ProblemKind::TooManyConnections, detail).respond("");
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(TURNED_AWAY_RETRY.as_secs()));
     response

@@ -1,4 +1,4 @@
-//! The form of HTML and curl (`protocol.md 8.8`): the config as JSON in one part, a file in each
+//! The form of HTML and curl (`protocol.md 8.9`): the config as JSON in one part, a file in each
 //! other.
 
 use std::sync::Arc;
