@@ -32,6 +32,7 @@ use derive::Turns;
 use disk::Disk;
 use memory::{Kept, Memory};
 use representation::{Key, Representation};
+use rules::NotKept;
 
 /// See the module.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ pub struct Sizes {
     pub disk: Option<(PathBuf, u64)>,
 }
 
+pub use derive::Age;
 pub use disk::Writer;
 pub use probe::Forgetful;
 
@@ -117,15 +119,34 @@ impl Cache {
         self.memory.as_ref().is_some_and(|memory| memory.whole(&key).is_some())
     }
 
+    /// To be asked before a job is run whose result is to be published.
+    pub fn age(&self, digest: Digest) -> Age {
+        self.turns.age(digest)
+    }
+
     /// Keeps a result, whose head says that it is a hit, in place of any older one.
-    pub async fn publish(&self, digest: Digest, head: &AnswerHead, archive: Vec<Bytes>) {
-        let Some(memory) = &self.memory else { return };
+    ///
+    /// # Errors
+    /// The job was purged since its run began, which `age` tells: what is to be forgotten does not
+    /// come back.
+    pub async fn publish(
+        &self,
+        digest: Digest,
+        age: Age,
+        head: &AnswerHead,
+        archive: Vec<Bytes>,
+    ) -> Result<(), NotKept> {
+        let Some(memory) = &self.memory else { return Ok(()) };
         let Some(prefix) = representation::binary_prefix(head) else {
-            return;
+            return Ok(());
         };
         let key = Key { digest, form: Form::Binary, encoding: Encoding::Identity };
         let length = prefix.len() + archive.iter().map(Bytes::len).sum::<usize>();
         let _turn = self.turns.take(digest).await;
+        // In its turn: a purge either is counted by now, or finds what is kept here.
+        if self.turns.age(digest) != age {
+            return Err(NotKept::Purged);
+        }
         let rooms = memory.rooms();
         let made = derive::apart(length, move || {
             let mut body = Vec::with_capacity(length);
@@ -133,7 +154,7 @@ impl Cache {
             archive.iter().for_each(|piece| body.extend_from_slice(piece));
             Some(Representation::new(key, body, &rooms))
         });
-        let Some(made) = made.await else { return };
+        let Some(made) = made.await else { return Ok(()) };
         // What was made of an older result goes with it, even if there is no room for this one.
         memory.remove(digest);
         let made = Arc::new(made);
@@ -143,11 +164,13 @@ impl Cache {
         if let Some(disk) = &self.disk {
             disk.store(made);
         }
+        Ok(())
     }
 
-    /// Forgets a result in all its representations. One that is being run meanwhile comes back.
-    /// Says how many entries there were.
+    /// Forgets a result in all its representations, and that of a run that is under way before it
+    /// is known. Says how many entries there were.
     pub async fn purge(&self, digest: Digest) -> usize {
+        self.turns.grow_old(digest);
         let _turn = self.turns.take(digest).await;
         self.metrics.purges.inc();
         let mut dropped = self.memory.as_ref().map_or(0, |memory| memory.remove(digest));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -21,26 +22,48 @@ const ZSTD_LEVEL: i32 = 6;
 
 /// Turns at entries of a job. Jobs share them, a few to one, so their number is fixed.
 #[derive(Debug)]
-pub(super) struct Turns([Mutex<()>; 64]);
+pub(super) struct Turns([Turn; 64]);
+
+#[derive(Debug)]
+struct Turn {
+    lock: Mutex<()>,
+    purges: AtomicU64,
+}
+
+/// How many purges there were of a job, and of others that share its turn. That a purge of one of
+/// those keeps a result out of the cache costs a run, and happens seldom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age(u64);
 
 impl Default for Turns {
     fn default() -> Self {
-        Self([const { Mutex::const_new(()) }; 64])
+        Self([const { Turn { lock: Mutex::const_new(()), purges: AtomicU64::new(0) } }; 64])
     }
 }
 
 impl Turns {
     /// Waits for the job's turn. Not for the way of a hit.
     pub(super) async fn take(&self, digest: Digest) -> Option<MutexGuard<'_, ()>> {
-        Some(self.of(digest)?.lock().await)
+        Some(self.of(digest)?.lock.lock().await)
     }
 
     /// The job's turn, if nobody has it.
     pub(super) fn take_if_free(&self, digest: Digest) -> Option<MutexGuard<'_, ()>> {
-        self.of(digest)?.try_lock().ok()
+        self.of(digest)?.lock.try_lock().ok()
     }
 
-    fn of(&self, digest: Digest) -> Option<&Mutex<()>> {
+    pub(super) fn age(&self, digest: Digest) -> Age {
+        Age(self.of(digest).map_or(0, |turn| turn.purges.load(Ordering::Acquire)))
+    }
+
+    /// A purge begins. To be called before its turn is taken.
+    pub(super) fn grow_old(&self, digest: Digest) {
+        if let Some(turn) = self.of(digest) {
+            turn.purges.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn of(&self, digest: Digest) -> Option<&Turn> {
         let [first, ..] = digest.0;
         self.0.get(usize::from(first) % self.0.len())
     }

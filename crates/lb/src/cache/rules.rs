@@ -13,11 +13,13 @@ pub enum NotKept {
     Outcome,
     /// Its worker's word does not count for others.
     Untrusted,
+    /// An operator wanted it forgotten while it was run.
+    Purged,
 }
 
 impl NotKept {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Policy, Self::Outcome, Self::Untrusted];
+    pub const ALL: [Self; 4] = [Self::Policy, Self::Outcome, Self::Untrusted, Self::Purged];
 
     /// Label of metrics.
     pub fn as_str(self) -> &'static str {
@@ -25,6 +27,7 @@ impl NotKept {
             Self::Policy => "policy",
             Self::Outcome => "outcome",
             Self::Untrusted => "untrusted",
+            Self::Purged => "purged",
         }
     }
 }

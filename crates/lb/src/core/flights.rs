@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Until it is closed a flight is joined by whoever wants the same job, and a job has at most one.
-//! A flight that nobody may join (`cache: off`, `refresh`) is *alone*. When the last seat of one
+//! A flight that nobody may join (`cache: off`, `refresh`, or its job was purged) is *alone*. When the last seat of one
 //! that still runs is left, the run is to be cancelled; once it landed, what is left to be done
 //! with the result is done though nobody waits. A run that comes to nothing is closed at once.
 //! What a flight carries is the shell's; nothing here runs anything.
@@ -126,6 +126,11 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         let flight = Flight { job, seats: 1, phase: Phase::Running, shared: shared.clone() };
         self.flights.insert(id, flight);
         (id, shared)
+    }
+
+    /// Nobody else may join the job's flight that is under way; it goes on as if it were alone.
+    pub fn part(&mut self, job: J) {
+        self.open.remove(&job);
     }
 
     /// A seat is left; to be called once for each that was taken.

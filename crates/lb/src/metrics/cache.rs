@@ -39,6 +39,7 @@ pub struct CacheMetrics {
     policy: IntCounter,
     outcome: IntCounter,
     untrusted: IntCounter,
+    purged: IntCounter,
     /// Results and representations that were not kept, as the memory was in use.
     pub crowded: IntCounter,
     /// Results that were not written, as the disk was too slow.
@@ -91,6 +92,7 @@ impl CacheMetrics {
             policy: reason(NotKept::Policy),
             outcome: reason(NotKept::Outcome),
             untrusted: reason(NotKept::Untrusted),
+            purged: reason(NotKept::Purged),
             crowded: build.counter("cache_crowded", "Not kept as memory was in use.")?,
             disk_behind: build.counter("cache_disk_behind", "Not written as disk was slow.")?,
             disk_corrupt: build.counter("cache_disk_corrupt", "Files not what they said.")?,
@@ -127,6 +129,7 @@ impl CacheMetrics {
             NotKept::Policy => self.policy.inc(),
             NotKept::Outcome => self.outcome.inc(),
             NotKept::Untrusted => self.untrusted.inc(),
+            NotKept::Purged => self.purged.inc(),
         }
     }
 

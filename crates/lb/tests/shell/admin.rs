@@ -199,6 +199,35 @@ async fn flights_are_seen_and_a_result_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_purge_wins_over_a_run_that_is_under_way() {
+    let lb = Lb::start().await;
+    let (operator, client) = (lb.operator().await, lb.client().await);
+    let worker = lb.worker("w1").await;
+    let job = r#"{"image":"busybox"}"#;
+    let parked = worker.park().await;
+    let first = client.post(JSON, "*/*", job).await;
+    let lease = parked.lease().await.expect("the job");
+    let flights = operator.get("/admin/v1/flights").await.json();
+    let digest = flights["flights"][0]["job"].clone();
+    let purge = serde_json::json!({ "job": digest }).to_string();
+    change(&operator, "/admin/v1/purge", &purge).await;
+    // Who asks now wants a run that began after the purge, and does not share the old one.
+    let parked = worker.park().await;
+    let second = client.post(JSON, "*/*", job).await;
+    let newer = parked.lease().await.expect("the same job again");
+    // The old run is answered to who waits for it, and known to nobody else.
+    assert_eq!(worker.done(lease.head.lease, exited(0), &result(b"old", &[])).await, 204);
+    assert_eq!(first.answer().await.expect("an answer").json()["stdout"], "old");
+    let path = format!("/api/v1/results/{}", digest.as_str().expect("text"));
+    assert_eq!(client.get(&path).await.status, 404);
+    assert_eq!(worker.done(newer.head.lease, exited(0), &result(b"new", &[])).await, 204);
+    assert_eq!(second.answer().await.expect("an answer").json()["stdout"], "new");
+    assert_eq!(client.get(&path).await.json()["stdout"], "new");
+    let metrics = String::from_utf8(operator.get("/metrics").await.body).expect("text");
+    assert!(metrics.contains("pe_lb_cache_not_kept_total{reason=\"purged\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_client_is_banned_for_a_while_and_forgiven() {
     let lb = Lb::start().await;
     let (operator, client) = (lb.operator().await, lb.client().await);

@@ -17,6 +17,8 @@ enum Event {
     /// Of the flights there ever were, by number.
     Land(usize),
     Close(usize),
+    /// A job.
+    Part(u8),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -26,6 +28,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => any::<prop::sample::Index>().prop_map(|index| Event::Leave(index.index(1000))),
         2 => any::<prop::sample::Index>().prop_map(|index| Event::Land(index.index(1000))),
         2 => any::<prop::sample::Index>().prop_map(|index| Event::Close(index.index(1000))),
+        1 => (0..3_u8).prop_map(Event::Part),
     ]
 }
 
@@ -99,6 +102,11 @@ proptest! {
                     let number = number % known.len();
                     flights.end(known[number].id);
                     known[number].phase = Phase::Closed;
+                }
+                Event::Part(job) => {
+                    flights.part(job);
+                    let of_job = known.iter_mut().filter(|each| each.job == job);
+                    of_job.for_each(|each| each.is_alone = true);
                 }
                 Event::Land(number) if !known.is_empty() => {
                     let number = number % known.len();

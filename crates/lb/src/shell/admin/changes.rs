@@ -75,6 +75,7 @@ pub(super) async fn answer(
                 let detail = "expected a job's digest: 64 lower-case hexadecimal digits";
                 Failure::new(ProblemKind::BadRequest, detail).at("/job")
             })?;
+            app.flights.purge(digest);
             let forgotten = app.cache.purge(digest).await;
             info!(job = digest.hex(), forgotten, "result purged");
             json(&match forgotten {

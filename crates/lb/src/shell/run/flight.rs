@@ -96,6 +96,11 @@ impl Flights {
         rows.into_iter().map(row).collect()
     }
 
+    /// Who asks for this job from now on does not share a run that is under way.
+    pub fn purge(&self, job: Digest) {
+        self.core().part(job);
+    }
+
     /// Waits until no task is left. To be called when there is nobody who could board.
     pub async fn ended(&self) {
         self.tasks.close();
@@ -193,6 +198,7 @@ async fn run(
     // Without a ticket nothing was started; the crash that this would be is told as one.
     let Some((claim, ticket)) = claim.zip(ticket) else { return };
     let fare = Fare(Some(ticket), Arc::clone(&order));
+    let age = app.cache.age(digest);
     let last = match execute(&app, claim, digest, order, &progress).await {
         Ok(landing) => {
             closing.landed();
@@ -202,12 +208,13 @@ async fn run(
             if is_proof(landing.outcome()) {
                 app.readiness.prove(arch);
             }
-            match rules::check(policy, landing.outcome()) {
-                Ok(()) if !is_trusted(&landing) => {
-                    app.metrics.cache.not_kept(NotKept::Untrusted);
-                }
-                Ok(()) => app.cache.publish(digest, &head, landing.pieces()).await,
-                Err(why) => app.metrics.cache.not_kept(why),
+            let kept = match rules::check(policy, landing.outcome()) {
+                Ok(()) if !is_trusted(&landing) => Err(NotKept::Untrusted),
+                Ok(()) => app.cache.publish(digest, age, &head, landing.pieces()).await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = kept {
+                app.metrics.cache.not_kept(why);
             }
             Progress::Landed(landing)
         }
