@@ -238,7 +238,7 @@ fn a_wrong_token_fails_and_the_lb_passes() {
 
 #[test]
 fn a_bad_config_is_64_and_says_why_although_there_is_no_log() {
-    let output = Visit::new().run(&["--lb", "https://lb:1"]);
+    let output = Visit::new().run(&["--lb", "ftp://lb:1"]);
     assert_eq!(output.status.code(), Some(64));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("lb: expected http://host:port"), "{said}");
