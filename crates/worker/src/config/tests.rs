@@ -65,6 +65,24 @@ fn the_sample_in_the_documentation_is_a_config() {
     assert_eq!(config.slots, 4);
 }
 
+/// Its fields are those that the complaint about one that there is not lists.
+#[test]
+fn the_sample_has_every_field() {
+    let told = load("nobody_has_this = 1", RawConfig::default()).expect_err("refused").to_string();
+    let (_, fields) = told.split_once("expected one of ").expect("a list");
+    let fields: Vec<&str> = fields.split('`').skip(1).step_by(2).collect();
+    assert!(fields.len() > 30, "{told}");
+    let sample = include_str!("../../worker.example.toml");
+    let is_there = |field: &str| {
+        sample.lines().any(|line| {
+            let line = line.strip_prefix('#').unwrap_or(line).trim_start();
+            line == format!("[{field}]") || line.starts_with(&format!("{field} = "))
+        })
+    };
+    let missing: Vec<&str> = fields.into_iter().filter(|field| !is_there(field)).collect();
+    assert_eq!(missing, [""; 0], "worker.example.toml lacks these");
+}
+
 #[test]
 fn configs_in_the_documentation_are_configs() {
     let pages =
