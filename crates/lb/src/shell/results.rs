@@ -27,22 +27,30 @@ const FORM_DEFAULT: Form = Form::Json;
 /// The answer to a request for a result that is in memory as it is wanted. This is the way of
 /// most requests of a busy service, so it does nothing else: no span, no id, no task.
 ///
-/// Who is not let in is answered the other way.
-pub fn at_once<B>(app: &App, client: &Client, request: &Request<B>) -> Option<Response<Outgoing>> {
+/// # Errors
+/// Whoever asks is not let in. It was asked for, and is not to be asked for again: guessing a key
+/// is charged.
+pub fn at_once<B>(
+    app: &App,
+    client: &Client,
+    request: &Request<B>,
+) -> Option<Result<Response<Outgoing>, Failure>> {
     let is_read = *request.method() == Method::GET || *request.method() == Method::HEAD;
     let digest = request.uri().path().strip_prefix(RESULTS_PATH).filter(|_| is_read)?;
     let digest = digest_of(digest)?;
     let headers = request.headers();
     let (form, encoding) = (Form::of_answer(headers, FORM_DEFAULT), Encoding::of_answer(headers));
     let known = app.cache.at_hand(digest, form, encoding)?;
-    app.admit.arrive(client, headers).ok()?;
+    if let Err(denied) = app.admit.arrive(client, headers) {
+        return Some(Err(denied));
+    }
     let response = respond(&known, request.method(), headers);
     if response.status() == StatusCode::OK {
         app.metrics.results_answered.inc();
     } else {
         app.metrics.request(Route::Results, response.status());
     }
-    Some(response)
+    Some(Ok(response))
 }
 
 /// The answer to any other.

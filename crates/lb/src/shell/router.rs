@@ -41,21 +41,30 @@ pub fn answer(
     pulse: Pulse,
     request: Request<Incoming>,
 ) -> Answering {
-    match at_once(&app, client, &request) {
-        Some(response) => {
-            Either::Left(future::ready(Ok(response.map(|body| body.with_pulse(pulse)))))
+    let denied = match at_once(&app, client, &request) {
+        Some(Ok(response)) => {
+            return Either::Left(future::ready(Ok(response.map(|body| body.with_pulse(pulse)))));
         }
-        // On the heap: it is large, would be copied with the request's task several times, and
-        // most requests do not need it.
-        None => Either::Right(Box::pin(async move {
-            Ok(in_time(app, client, request).await.map(|body| body.with_pulse(pulse)))
-        })),
-    }
+        Some(Err(denied)) => Some(denied),
+        None => None,
+    };
+    // On the heap: it is large, would be copied with the request's task several times, and
+    // most requests do not need it.
+    Either::Right(Box::pin(async move {
+        Ok(in_time(app, client, request, denied).await.map(|body| body.with_pulse(pulse)))
+    }))
 }
 
 /// The way of most requests: no span, and an id only for whom it is.
-fn at_once(app: &App, client: Client, request: &Request<Incoming>) -> Option<Response<Outgoing>> {
-    let mut response = results::at_once(app, &client, request)?;
+fn at_once(
+    app: &App,
+    client: Client,
+    request: &Request<Incoming>,
+) -> Option<Result<Response<Outgoing>, Failure>> {
+    let mut response = match results::at_once(app, &client, request)? {
+        Ok(response) => response,
+        Err(denied) => return Some(Err(denied)),
+    };
     if let Some(id) = RequestIds::given(request.headers()) {
         response.headers_mut().insert(REQUEST_ID, id.clone());
     }
@@ -63,7 +72,7 @@ fn at_once(app: &App, client: Client, request: &Request<Incoming>) -> Option<Res
         response = without_content(response);
     }
     if !app.access.is_on() {
-        return Some(response);
+        return Some(Ok(response));
     }
     let request_id = app.request_ids.of(request.headers());
     let note = app.access.note(client.address.to_string(), &request_id, request);
@@ -71,13 +80,15 @@ fn at_once(app: &App, client: Client, request: &Request<Incoming>) -> Option<Res
         note.job(JobNote::hit());
         note.answered(response.status());
     }
-    Some(response.map(|body| body.with_note(note)))
+    Some(Ok(response.map(|body| body.with_note(note))))
 }
 
+/// `denied`: who asks for a known result, and may not.
 async fn in_time(
     app: Arc<App>,
     client: Client,
     mut request: Request<Incoming>,
+    denied: Option<Failure>,
 ) -> Response<Outgoing> {
     let request_id = app.request_ids.of(request.headers());
     let method = request.method().clone();
@@ -93,8 +104,10 @@ async fn in_time(
     if let Some(note) = &note {
         request.extensions_mut().insert(note.clone());
     }
-    let (route, result) =
-        dispatch(&app, client, &request_id, request).instrument(span.clone()).await;
+    let (route, result) = match denied {
+        Some(denied) => (Route::Results, Err(denied)),
+        None => dispatch(&app, client, &request_id, request).instrument(span.clone()).await,
+    };
     let mut response = result.unwrap_or_else(|failure| {
         app.metrics.refusal(failure.kind());
         if let Some(note) = &note {

@@ -228,6 +228,30 @@ async fn a_purge_wins_over_a_run_that_is_under_way() {
 }
 
 #[tokio::test]
+async fn who_is_not_let_in_gets_no_known_result_and_is_counted_once() {
+    let mut lb = Lb::start().await;
+    let (operator, client) = (lb.operator().await, lb.client().await);
+    let sent = client.post(JSON, "*/*", r#"{"image":"busybox"}"#).await;
+    lb.until(|census| census.jobs == 1).await;
+    lb.worker("w1").await.serve_one().await;
+    let digest = sent.answer().await.expect("an answer").json()["job"].clone();
+    let path = format!("/api/v1/results/{}", digest.as_str().expect("text"));
+    assert_eq!(client.get(&path).await.status, 200);
+    let guess = [("authorization", "Bearer nobody-has-this-key")];
+    let unknown = client.request(http::Method::GET, &path, &guess).await;
+    assert_eq!(unknown.problem(), "unauthorized");
+    let ban = r#"{"client":"127.0.0.1","seconds":600}"#;
+    assert_eq!(change(&operator, "/admin/v1/ban", ban).await.json()["changed"], 1);
+    let banned = client.get(&path).await;
+    assert_eq!(banned.problem(), "forbidden");
+    assert!(banned.headers.contains_key("x-request-id"), "{banned:?}");
+    let metrics = String::from_utf8(operator.get("/metrics").await.body).expect("text");
+    for line in ["denied_total{limit=\"unknown-key\"} 1", "denied_total{limit=\"banned\"} 1"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_is_banned_for_a_while_and_forgiven() {
     let lb = Lb::start().await;
     let (operator, client) = (lb.operator().await, lb.client().await);
