@@ -230,7 +230,8 @@ fn prime(lb: &Lb, job: &Path) -> anyhow::Result<Known> {
     Ok(Known { job, bytes })
 }
 
-fn curl(args: &[&str]) -> anyhow::Result<String> {
+/// Fetches, or says why not.
+pub(crate) fn curl(args: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("curl").args(["-sSf", "-m", "20"]).args(args).output()?;
     let told = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(output.status.success(), "curl {args:?}: {told}");
@@ -244,6 +245,8 @@ fn certificate(dir: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-days", "2", "-subj", "/CN=localhost", "-addext"])
         .arg("subjectAltName=DNS:localhost,IP:127.0.0.1")
+        // Clients of rustls take no authority's certificate for a server's.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")

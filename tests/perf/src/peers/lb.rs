@@ -21,6 +21,8 @@ pub(crate) struct Lb {
     pub(crate) clients: SocketAddr,
     /// For clients, over TLS.
     pub(crate) tls: SocketAddr,
+    /// For operators: its metrics.
+    pub(crate) admin: SocketAddr,
     workers: SocketAddr,
     pub(crate) process: Process,
 }
@@ -67,7 +69,7 @@ key = \"{}\"
         let program = stage.lb.to_string_lossy();
         let mut process = Process::start(stage.cores.server, &program, &args, &stage.dir)?;
         process.listens(clients)?;
-        Ok(Self { clients, tls, workers, process })
+        Ok(Self { clients, tls, admin, workers, process })
     }
 
     /// Starts workers, and returns when all their slots are parked.
