@@ -75,6 +75,7 @@ fn attempt(
     phases: &mut GuestPhases,
 ) -> Result<(ResultMeta, Collected), Failed> {
     let config = read_config(&rung.device, &rung.header)?;
+    ready.port().say_job(&config.request_id);
     fresh::begin_anew(&config)?;
     let stage = Stage::set(ready, rung, &config, phases)?;
     let (over, streams) = perform(ready, rung, &stage, phases)?;

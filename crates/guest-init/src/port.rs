@@ -36,6 +36,11 @@ impl Port {
         self.say(serial::READY, "");
     }
 
+    /// What comes now is of this request's job. The host takes no notice but in its log.
+    pub fn say_job(&self, request_id: &str) {
+        self.say(serial::JOB, request_id);
+    }
+
     /// The answer is in the io file.
     pub fn say_done(&self) {
         self.say(serial::DONE, "");

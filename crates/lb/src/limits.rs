@@ -161,6 +161,11 @@ pub const NEAR_NAMES_MAX: usize = 3;
 /// forgotten, and there are no more of them than leases.
 pub const PACES_MAX: usize = 4096;
 
+/// Leases that must have ended since one was lost, of kinds that are under way, before a job is
+/// refused by the estimate made of them: one or two may be exceptions, and after a loss fewer are
+/// under way than slots will be there. Until then the queue's own clock decides.
+pub const PACE_ENDS_MIN: u64 = 3;
+
 // ---- Admission (defaults of `[admission]`; `core/admission.rs`). ----
 
 /// Requests of an anonymous client in a second, and at once: a page with a few hundred pictures

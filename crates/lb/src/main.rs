@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod terminal;
+
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -13,10 +15,8 @@ use pe_lb::shell::edge::activation::Activated;
 use pe_lb::shell::edge::descriptors;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
 
-/// Exit status for settings that are wrong (`EX_USAGE` of sysexits.h).
-const EXIT_USAGE: u8 = 64;
+use terminal::{EXIT_USAGE, answer, refuse, start_log};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -35,16 +35,12 @@ fn main() -> ExitCode {
         return check_config(&file, cli);
     }
     if let Err(bad) = start_log(&cli) {
-        complain(&bad);
-        return ExitCode::from(EXIT_USAGE);
+        return refuse(&bad);
     }
     let file = cli.config.clone();
     let config = match Config::load(file.as_deref(), cli.overrides()) {
         Ok(config) => config,
-        Err(bad) => {
-            complain(&bad.into());
-            return ExitCode::from(EXIT_USAGE);
-        }
+        Err(bad) => return refuse(&bad.into()),
     };
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,33 +55,6 @@ fn main() -> ExitCode {
 fn check_config(file: &std::path::Path, cli: Cli) -> ExitCode {
     let checked = Config::load(Some(file), cli.overrides());
     answer(checked.map(|_| format!("{}: good\n", file.display())).map_err(Into::into))
-}
-
-#[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
-fn answer(text: anyhow::Result<String>) -> ExitCode {
-    match text {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(bad) => {
-            complain(&bad);
-            ExitCode::from(EXIT_USAGE)
-        }
-    }
-}
-
-/// Whole settings come before the log, so this goes to the terminal as it is.
-#[expect(clippy::print_stderr, reason = "the message is for whoever typed the command")]
-fn complain(bad: &anyhow::Error) {
-    eprintln!("pe-lb: {bad:#}");
-}
-
-fn start_log(cli: &Cli) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(&cli.log).context("--log")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if cli.log_json { log.json().try_init() } else { log.try_init() };
-    started.map_err(|error| anyhow::anyhow!(error)).context("log")
 }
 
 fn run(config: Config) -> anyhow::Result<()> {

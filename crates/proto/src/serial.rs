@@ -7,6 +7,9 @@
 pub const READY: &str = "pe:ready";
 /// The answer is complete in the io file.
 pub const DONE: &str = "pe:done";
+/// A job begins; the rest of the line is its request id. No signal, but for who reads the log: what
+/// comes after it on the port is of this job.
+pub const JOB: &str = "pe:job";
 /// Guest init cannot go on; the rest of the line says why.
 pub const FAULT: &str = "pe:fault";
 

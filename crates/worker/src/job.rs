@@ -135,9 +135,14 @@ pub async fn run(
             (collect::collect(remains.io, &written, &ending), Some(ending), None)
         }
     };
-    if let Some(ending) = ending.as_ref().filter(|ending| !matches!(ending, Ending::Done)) {
-        let (ending, console) = (ending.as_str(), remains.killed.console.as_str());
-        tracing::warn!(pid, ending, wall_ms, console, "guest ended badly");
+    if let Some(ending) = &ending {
+        let (is_done, ending) = (matches!(ending, Ending::Done), ending.as_str());
+        let console = remains.killed.console.as_str();
+        if is_done {
+            tracing::debug!(pid, console, "guest ended");
+        } else {
+            tracing::warn!(pid, ending, wall_ms, console, "guest ended badly");
+        }
     }
     phases.parse_us = us(parse.elapsed());
     let took = began.elapsed();

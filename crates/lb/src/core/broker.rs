@@ -37,7 +37,7 @@
 //! - clients take turns, of as many jobs as their priority says; a client's jobs go in order of
 //!   arrival among those that a slot fits; jobs that lost their worker go first, and out of turn;
 //! - a job that would wait longer than it may, by its place in that order and by how fast slots
-//!   came free lately, is refused at its submission. Who waits knows its place.
+//!   came free lately, is refused at its submission, if enough is known. Who waits knows its place.
 //!
 //! A job that no known worker can run is refused at once, not at its deadline: known are the
 //! workers here now, and those that were here within `worker_grace` (a worker that reconnects,
@@ -148,8 +148,10 @@ enum Over {
     Answered,
     /// By our clock.
     Overdue,
-    /// Before either: it was cancelled or lost.
+    /// Before either: it was cancelled, or could not be sent.
     Cut,
+    /// With its worker or its slot.
+    Lost,
 }
 
 /// Of a worker's life, after it was sent a lease.

@@ -60,6 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whose_job_it_is_is_kept_for_the_log_and_is_no_signal() {
+        let mut console = Console::default();
+        console.feed(b"\npe:job 1f2e-7\nBUG: soft lockup\n");
+        assert_eq!(console.signal(), None);
+        assert_eq!(console.tail(), "pe:job 1f2e-7 BUG: soft lockup");
+    }
+
+    #[test]
     fn signals_are_found_in_noise_and_across_pieces() {
         let mut console = Console::default();
         console.feed(b"[0.1] boot\r\npe:re");

@@ -66,7 +66,22 @@ fn a_hung_vmm_is_ended_by_the_workers_clock(labs: &Labs) -> anyhow::Result<()> {
     let answer = with_harm(&lab, 15_000, Signal::SIGSTOP)?;
     ensure!(answer.head.outcome == Outcome::TimedOut { clock: Clock::Worker }, "{answer:?}");
     ensure!(client::stdout_text(&answer)? == "first\n", "{answer:?}");
+    one_id_goes_from_client_to_guest(&lab, &answer.head.request_id)?;
     next_job_is_clean(&lab)
+}
+
+/// The id that the client was told is in the log of the load balancer, names the worker's span, and
+/// was said by the guest itself on its console.
+fn one_id_goes_from_client_to_guest(lab: &Lab, id: &str) -> anyhow::Result<()> {
+    let balancer = lab.lb.log();
+    ensure!(balancer.lines().any(|line| line.contains(id)), "{id} in {balancer}");
+    let worker = lab.worker()?.daemon.log();
+    let ended = worker.lines().find(|line| line.contains("guest ended badly"));
+    let ended = ended.with_context(|| format!("no bad end in {worker}"))?;
+    let span = ended.split("guest ended badly").next().unwrap_or_default();
+    ensure!(span.contains("request_id") && span.contains(id), "{ended}");
+    ensure!(ended.contains(&format!("pe:job {id}")), "{ended}");
+    Ok(())
 }
 
 fn a_vmm_that_ends_by_itself_is_not_an_answer(labs: &Labs) -> anyhow::Result<()> {

@@ -3,12 +3,14 @@
 //! For each kind of job it is known how many are leased now, and how long leases took lately
 //! until their result began. Together they say how many end in a second (Little's law: what is
 //! under way, divided by how long it is under way), without counting on what workers announce.
+//! Nobody is turned away by what few leases said, nor by what is left under way after some were
+//! lost: their slots mostly come back, sooner than the estimate learns of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::core::ids::Fit;
-use crate::limits::PACES_MAX;
+use crate::limits::{PACE_ENDS_MIN, PACES_MAX};
 
 /// See the module. Sorted, so that sums come out the same each time.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ struct Lately {
     leased: u32,
     /// A moving average: an eighth of it is the last lease.
     service: Option<Duration>,
+    /// How many ended since one was lost.
+    ends: u32,
 }
 
 impl Pace {
@@ -39,7 +43,23 @@ impl Pace {
         if let Some(served) = served {
             let average = lately.service.map(|service| (service * 7 + served) / 8);
             lately.service = Some(average.unwrap_or(served));
+            lately.ends = lately.ends.saturating_add(1);
         }
+    }
+
+    /// A lease ended with its worker or its slot.
+    pub(super) fn lose(&mut self, fit: Fit) {
+        self.end(fit, None);
+        if let Some(lately) = self.0.get_mut(&fit) {
+            lately.ends = 0;
+        }
+    }
+
+    /// Whether enough is known for somebody to be turned away by [`Pace::wait`].
+    pub(super) fn is_sure(&self, kinds: impl Fn(Fit) -> bool) -> bool {
+        let counts = |(fit, lately): &(&Fit, &Lately)| lately.leased > 0 && kinds(**fit);
+        let ends = self.0.iter().filter(counts).map(|(_, lately)| u64::from(lately.ends));
+        ends.sum::<u64>() >= PACE_ENDS_MIN
     }
 
     /// How long jobs of a kind took lately.
@@ -98,6 +118,39 @@ mod tests {
         assert_eq!(pace.wait(1, |_| true), None, "a lease that was lost says nothing");
         pace.end(fit(1), Some(secs(4)));
         assert_eq!(pace.wait(1, |_| true), None, "nothing is under way");
+    }
+
+    #[test]
+    fn nobody_is_turned_away_by_few_leases_or_just_after_one_was_lost() {
+        let mut pace = Pace::default();
+        let end = |pace: &mut Pace, image, times| {
+            for _ in 0..times {
+                pace.begin(fit(image));
+                pace.end(fit(image), Some(secs(4)));
+            }
+        };
+        pace.begin(fit(1));
+        end(&mut pace, 1, PACE_ENDS_MIN - 1);
+        assert!(!pace.is_sure(|_| true), "one is missing");
+        pace.begin(fit(1));
+        pace.end(fit(1), None);
+        assert!(!pace.is_sure(|_| true), "one that was cancelled says nothing");
+        end(&mut pace, 1, 1);
+        assert!(pace.is_sure(|_| true));
+        assert!(!pace.is_sure(|kind| kind == fit(2)), "others' slots do not count");
+
+        pace.begin(fit(1));
+        pace.lose(fit(1));
+        assert!(!pace.is_sure(|_| true), "one was lost");
+        assert_eq!(pace.wait(1, |_| true), Some(secs(4)), "what is told is told still");
+        end(&mut pace, 1, PACE_ENDS_MIN);
+        assert!(pace.is_sure(|_| true), "and enough ended since");
+
+        end(&mut pace, 2, PACE_ENDS_MIN);
+        pace.lose(fit(1));
+        assert!(!pace.is_sure(|_| true), "of neither kind is anything under way");
+        pace.begin(fit(2));
+        assert!(pace.is_sure(|_| true), "another kind's leases say enough");
     }
 
     #[test]

@@ -30,11 +30,17 @@ impl Broker {
             Err(Refusal::QueueFull(place))
         } else if self.queue.len_of(claim.client) >= claim.queued_max {
             Err(Refusal::ClientQueueFull(place))
-        } else if patience.is_zero() || place.wait.is_some_and(|wait| wait > patience) {
+        } else if patience.is_zero() || self.is_too_long(place, fit, patience) {
             Err(Refusal::TooLong(place))
         } else {
             Ok(place)
         }
+    }
+
+    /// A wrong refusal is worse than none, so the estimate must rest on enough.
+    fn is_too_long(&self, place: Place, fit: Fit, patience: Duration) -> bool {
+        place.wait.is_some_and(|wait| wait > patience)
+            && self.pace.is_sure(|other| self.fleet.are_rivals(fit, other))
     }
 
     /// Where a job stands, or would stand if it came now.

@@ -106,11 +106,12 @@ impl Broker {
     pub(super) fn end_lease(&mut self, lease: LeaseId, how: Over, now: Moment) -> Option<Lease> {
         let ended = self.leases.remove(&lease)?;
         // Only these had the time that a job of its kind takes.
-        let served = match how {
-            Over::Answered | Over::Overdue => Some(now.since(ended.began)),
-            Over::Cut => None,
-        };
-        self.pace.end(ended.lane.fit, served);
+        let fit = ended.lane.fit;
+        match how {
+            Over::Answered | Over::Overdue => self.pace.end(fit, Some(now.since(ended.began))),
+            Over::Cut => self.pace.end(fit, None),
+            Over::Lost => self.pace.lose(fit),
+        }
         self.leased_slots.remove(&ended.slot);
         self.timers.unset(ended.until, Timer::Lease(lease));
         if let Sign::Due { at, .. } = ended.sign {
@@ -147,7 +148,7 @@ impl Broker {
 
     /// A lease was lost; if its job has another, that goes on.
     pub(super) fn lose_lease(&mut self, lease: LeaseId, now: Moment) {
-        let Some(Lease { job, worker, .. }) = self.end_lease(lease, Over::Cut, now) else {
+        let Some(Lease { job, worker, .. }) = self.end_lease(lease, Over::Lost, now) else {
             return;
         };
         if self.other_lease(job, lease).is_none() {

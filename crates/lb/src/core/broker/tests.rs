@@ -6,6 +6,7 @@ use pe_proto::{Arch, Digest};
 
 use super::*;
 use crate::core::ids::OwnerKey;
+use crate::limits::PACE_ENDS_MIN;
 
 const WALL: Duration = Duration::from_secs(10);
 
@@ -525,14 +526,32 @@ fn a_client_may_have_only_so_many_jobs_waiting() {
 /// A broker with one slot, whose jobs took 4 s each lately, and which is taken.
 fn busy_broker() -> Broker {
     let mut broker = broker();
-    park(&mut broker, 1, 1, at(4));
-    broker.submit(job(1, 1, 1), at(4));
-    let [Decision::Lease { lease, .. }] = decisions(&mut broker)[..] else { panic!("no lease") };
-    broker.begin_result(WorkerId(1), lease, at(8)).unwrap();
+    for id in 101..101 + PACE_ENDS_MIN {
+        park(&mut broker, id, 1, at(4));
+        broker.submit(job(id, 1, 1), at(4));
+        let made = decisions(&mut broker);
+        let [.., Decision::Lease { lease, .. }] = made[..] else { panic!("no lease") };
+        broker.begin_result(WorkerId(1), lease, at(8)).unwrap();
+    }
     park(&mut broker, 2, 1, at(8));
     broker.submit(job(2, 1, 1), at(8));
     decisions(&mut broker);
     broker
+}
+
+#[test]
+fn after_a_loss_nobody_is_refused_by_what_is_left_under_way() {
+    let mut broker = busy_broker();
+    park(&mut broker, 3, 2, at(8));
+    broker.submit(job(3, 1, 1), at(8));
+    decisions(&mut broker);
+    broker.slot_gone(SlotId(3), at(8));
+    // Job 3 is first, and by the one slot that is left job 10 would wait for 32 s of 20.
+    for id in 4..=10 {
+        broker.submit(job(id, 2, 1), at(8));
+    }
+    assert_eq!(refusals(&mut broker), []);
+    assert_eq!(broker.census().waiting, 8);
 }
 
 #[test]

@@ -135,6 +135,50 @@ async fn the_client_is_who_the_cdn_saw_and_not_what_anybody_wrote() {
     }
 }
 
+/// All that a CDN asks with: ids, tags, parts, packing.
+#[tokio::test]
+async fn what_a_cdn_asks_for_results_with_passes_both_ways() {
+    let Some(front) = Front::start().await else {
+        return;
+    };
+    let worker = front.lb.worker("w1").await;
+    let ask = async |args: &[&str], path: &str| {
+        let args = [&["-D", "-", "-H", "x-request-id: from-cdn-1"], args].concat();
+        let output = front.curl(&args, path).output().await.expect("curl").stdout;
+        String::from_utf8_lossy(&output).into_owned()
+    };
+    // nginx answers `expect` itself, so the body is sent: to ask first is what the GET is for.
+    let text = "many words ".repeat(500);
+    let job = r#"{"image":"busybox"}"#;
+    let post = ["-H", "expect: 100-continue", "--json", job];
+    let (ran, ()) = tokio::join!(ask(&post, "/api/v1/run"), async {
+        let parked = worker.park().await;
+        let lease = parked.lease().await.expect("the job");
+        assert_eq!(lease.head.request_id, "from-cdn-1");
+        let result = result(text.as_bytes(), &[]);
+        assert_eq!(worker.done(lease.head.lease, exited(0), &result).await, 204);
+    });
+    assert!(ran.contains("x-request-id: from-cdn-1") && ran.contains(&text), "{ran}");
+    let value = |answer: &str, name: &str| {
+        let line = answer.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap_or_else(|| panic!("no {name}: {answer}")).trim().to_owned()
+    };
+    let path = format!("/api/v1/results/{}", value(&ran, "pe-job"));
+    let whole = ask(&[], &path).await;
+    assert!(whole.starts_with("HTTP/2 200"), "{whole}");
+    assert!(value(&whole, "cache-control").contains("immutable"), "{whole}");
+    assert_eq!(value(&whole, "x-request-id"), "from-cdn-1");
+    let etag = value(&whole, "etag");
+    assert!(etag.starts_with('"'), "a strong one: {etag}");
+    let known = ask(&["-H", &format!("if-none-match: {etag}")], &path).await;
+    assert!(known.starts_with("HTTP/2 304") && value(&known, "etag") == etag, "{known}");
+    let part = ask(&["-H", "range: bytes=0-7", "-H", &format!("if-range: {etag}")], &path).await;
+    assert!(part.starts_with("HTTP/2 206") && part.ends_with("\r\n\r\n{\"job\":\""), "{part}");
+    let packed = ask(&["-H", "accept-encoding: zstd", "-o", "/dev/null"], &path).await;
+    assert_eq!(value(&packed, "content-encoding"), "zstd");
+    assert!(value(&packed, "etag") != etag, "each packing has its own: {packed}");
+}
+
 #[tokio::test]
 async fn the_largest_jobs_pass_and_larger_ones_are_refused_with_a_reason() {
     let Some(front) = Front::start().await else {

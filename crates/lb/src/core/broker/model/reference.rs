@@ -32,6 +32,8 @@ pub(super) struct Model {
     rotation: Vec<(ClientKey, u8)>,
     /// How long leases took, moving averages.
     services: BTreeMap<Fit, Duration>,
+    /// How many ended since one was lost.
+    ends: BTreeMap<Fit, u64>,
     left: BTreeMap<Fit, Moment>,
     budget: Budget,
     next_lease: u64,
@@ -113,6 +115,7 @@ impl Model {
             leases: BTreeMap::new(),
             rotation: Vec::new(),
             services: BTreeMap::new(),
+            ends: BTreeMap::new(),
             left: BTreeMap::new(),
             budget: Budget::new(&terms.hedge),
             next_lease: 1,
@@ -243,6 +246,7 @@ impl Model {
 
     fn lose_lease(&mut self, lease: LeaseId) {
         let now = self.now;
+        self.ends.remove(&self.leases[&lease].fit);
         match self.end(lease, Some(now)) {
             (over, None) => self.lose(over.job, over.worker, Loss::Link),
             (over, Some(_)) => self.jobs.get_mut(&over.job).unwrap().losses += 1,

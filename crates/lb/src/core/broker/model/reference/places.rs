@@ -8,6 +8,7 @@ use crate::core::broker::model::events::{owner, priority};
 use crate::core::broker::{Claim, Place, Refusal, Spare};
 use crate::core::ids::{ClientKey, Fit, JobId};
 use crate::core::moment::Moment;
+use crate::limits::PACE_ENDS_MIN;
 
 impl Model {
     /// Whether some worker's slots may take both.
@@ -68,6 +69,14 @@ impl Model {
         let took = self.now.since(lease.since);
         let before = self.services.get(&lease.fit).map(|service| (*service * 7 + took) / 8);
         self.services.insert(lease.fit, before.unwrap_or(took));
+        *self.ends.entry(lease.fit).or_default() += 1;
+    }
+
+    /// Whether enough ended of what is under way.
+    fn is_sure(&self, fit: Fit) -> bool {
+        let under_way = |other: &Fit| self.leases.values().any(|lease| lease.fit == *other);
+        let counts = |(other, _): &(&Fit, &u64)| under_way(other) && self.are_rivals(fit, **other);
+        self.ends.iter().filter(counts).map(|(_, ends)| ends).sum::<u64>() >= PACE_ENDS_MIN
     }
 
     pub(super) fn submit(&mut self, id: JobId, claim: Claim, fit: Fit, spare: Option<Spare>) {
@@ -126,7 +135,8 @@ impl Model {
             if own >= queued_max {
                 return self.refuse(id, Refusal::ClientQueueFull(place));
             }
-            if patience.is_zero() || place.wait.is_some_and(|wait| wait > patience) {
+            let is_too_long = place.wait.is_some_and(|wait| wait > patience) && self.is_sure(fit);
+            if patience.is_zero() || is_too_long {
                 return self.refuse(id, Refusal::TooLong(place));
             }
             job.position = place.position;
