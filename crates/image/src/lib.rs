@@ -5,14 +5,15 @@
 //! run, mounted or written outside of a pack. The crate is synchronous at its border; the one
 //! asynchronous part, the client of registries, is hidden in [`source`].
 //!
-//! Suggested reading order: [`oci`], [`source`].
+//! Suggested reading order: [`oci`], [`reference`], [`source`].
 
 #![forbid(unsafe_code)]
 
 pub mod limits;
 
 pub mod oci;
+pub mod reference;
 pub mod source;
 
 pub use oci::{Descriptor, OciImage, Packing, Source};
-pub use source::SourceError;
+pub use source::{SourceError, SourceName};
