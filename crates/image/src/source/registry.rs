@@ -37,7 +37,7 @@ use super::resolve::{self, Documents, First};
 use api::{Api, Ask};
 pub use connect::{Resolve, SystemResolver};
 use credentials::Credentials;
-pub use error::{ConnectError, RegistryError};
+pub use error::{BadAuth, BadTurn, ConnectError, RegistryError};
 use policy::Policy;
 
 /// How long to wait for what.
