@@ -5,9 +5,10 @@
 //! run, mounted or written outside of a pack. The crate is synchronous at its border; the one
 //! asynchronous part, the client of registries, is hidden in [`source`].
 //!
-//! Suggested reading order: [`oci`], [`reference`], [`source`].
+//! Suggested reading order: [`oci`], [`reference`], [`source`], [`flatten`], [`confined`],
+//! [`pack`], [`store`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod limits;
 
@@ -15,5 +16,14 @@ pub mod oci;
 pub mod reference;
 pub mod source;
 
+pub mod confined;
+pub mod flatten;
+pub mod pack;
+pub mod store;
+
 pub use oci::{Descriptor, OciImage, Packing, Source};
 pub use source::{SourceError, SourceName};
+
+pub use flatten::Caps;
+pub use pack::{PackFile, Progress};
+pub use store::Store;

@@ -76,7 +76,8 @@ fn make(
 ) -> Result<(String, u8), ImageFailure> {
     let images: Vec<(&str, &OciImage, &dyn Source)> =
         all.iter().map(|it| (it.prefix.as_str(), &it.image, &*it.source)).collect();
-    let made = packs::build(&images, store, &Caps::default(), &mut |progress| watch.tell(progress))?;
+    let made =
+        packs::build(&images, store, &Caps::default(), &mut |progress| watch.tell(progress))?;
     let lock = store.lock()?;
     let mut entries = Vec::new();
     for wanted in all {
@@ -120,11 +121,8 @@ fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
     let Wanted { name, origin, image, .. } = wanted;
     let label = |key: &str| image.labels.get(&format!("org.opencontainers.image.{key}")).cloned();
     let is_same = |it: &&Entry| it.image.name == name.name && it.image.tags.contains(&name.tag);
-    let mut platforms: Vec<Platform> = there
-        .iter()
-        .find(is_same)
-        .map(|it| it.image.platforms.clone())
-        .unwrap_or_default();
+    let mut platforms: Vec<Platform> =
+        there.iter().find(is_same).map(|it| it.image.platforms.clone()).unwrap_or_default();
     platforms.retain(|platform| platform.arch != image.arch);
     platforms.push(Platform {
         arch: image.arch,

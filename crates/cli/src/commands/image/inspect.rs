@@ -69,11 +69,18 @@ fn as_text(image: &OciImage) -> String {
     for (key, value) in &image.labels {
         let shown: String = value.chars().take(200).collect();
         let more = if shown.len() < value.len() { " ..." } else { "" };
-        rows.push(vec!["label".to_owned(), format!("{}={}{more}", printable(key), printable(&shown))]);
+        rows.push(vec![
+            "label".to_owned(),
+            format!("{}={}{more}", printable(key), printable(&shown)),
+        ]);
     }
     let bytes: u64 = image.layers.iter().map(|layer| layer.bytes).sum();
     let mut text = table::table(&rows);
-    text.push_str(&format!("\n{} layers, {} as they are stored\n", image.layers.len(), show_bytes(bytes)));
+    text.push_str(&format!(
+        "\n{} layers, {} as they are stored\n",
+        image.layers.len(),
+        show_bytes(bytes)
+    ));
     let mut rows = vec![["LAYER", "SIZE", "PACKING", "DIGEST"].map(str::to_owned).to_vec()];
     for (number, layer) in image.layers.iter().enumerate() {
         rows.push(vec![
@@ -108,7 +115,9 @@ fn flaws(image: &OciImage) -> Vec<String> {
         }
     }
     match image.labels.get(PLAYGROUND) {
-        None => found.push(format!("there is no label {PLAYGROUND}, so it has no form and no examples")),
+        None => {
+            found.push(format!("there is no label {PLAYGROUND}, so it has no form and no examples"))
+        }
         Some(text) => {
             if let Err(why) = serde_json::from_str::<Value>(text) {
                 found.push(format!("the label {PLAYGROUND} is not JSON: {why}"));

@@ -19,8 +19,7 @@ pub(super) fn settings(args: &RegistryArgs) -> Result<Settings, ImageFailure> {
         Some(path) => {
             let bytes = read(path, RULES_BYTES_MAX)?;
             let text = String::from_utf8_lossy(&bytes);
-            Policy::read(&text)
-                .map_err(|why| ImageFailure::Policy { path: path.clone(), why })?
+            Policy::read(&text).map_err(|why| ImageFailure::Policy { path: path.clone(), why })?
         }
         None => Policy::well_known(),
     };

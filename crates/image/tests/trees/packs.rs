@@ -1,0 +1,4 @@
+use crate::Case;
+pub(crate) fn all() -> Vec<Case> {
+    vec![]
+}
