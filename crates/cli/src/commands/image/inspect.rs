@@ -116,7 +116,8 @@ fn flaws(image: &OciImage) -> Vec<String> {
     }
     match image.labels.get(PLAYGROUND) {
         None => {
-            found.push(format!("there is no label {PLAYGROUND}, so it has no form and no examples"))
+            found
+                .push(format!("there is no label {PLAYGROUND}, so it has no form and no examples"));
         }
         Some(text) => {
             if let Err(why) = serde_json::from_str::<Value>(text) {
