@@ -5,13 +5,15 @@
 //! run, mounted or written outside of a pack. The crate is synchronous at its border; the one
 //! asynchronous part, the client of registries, is hidden in [`source`].
 //!
-//! Suggested reading order: [`oci`], [`source`], [`flatten`], [`confined`], [`pack`], [`store`].
+//! Suggested reading order: [`oci`], [`reference`], [`source`], [`flatten`], [`confined`],
+//! [`pack`], [`store`].
 
 #![deny(unsafe_code)]
 
 pub mod limits;
 
 pub mod oci;
+pub mod reference;
 pub mod source;
 
 pub mod confined;
@@ -19,9 +21,8 @@ pub mod flatten;
 pub mod pack;
 pub mod store;
 
-pub use oci::{Descriptor, OciImage, Packing, Source};
-pub use source::SourceError;
-
 pub use flatten::Caps;
+pub use oci::{Descriptor, OciImage, Packing, Source};
 pub use pack::{PackFile, Progress};
+pub use source::{SourceError, SourceName};
 pub use store::Store;
