@@ -21,9 +21,8 @@ pub mod flatten;
 pub mod pack;
 pub mod store;
 
-pub use oci::{Descriptor, OciImage, Packing, Source};
-pub use source::{SourceError, SourceName};
-
 pub use flatten::Caps;
+pub use oci::{Descriptor, OciImage, Packing, Source};
 pub use pack::{PackFile, Progress};
+pub use source::{SourceError, SourceName};
 pub use store::Store;

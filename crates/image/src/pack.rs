@@ -256,6 +256,3 @@ fn check(images: &[(&str, &OciImage, &dyn Source)]) -> Result<(), PackError> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

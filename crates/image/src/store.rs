@@ -157,6 +157,3 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     };
     write().map_err(at(path))
 }
-
-#[cfg(test)]
-mod tests;

@@ -47,10 +47,12 @@ fn work(order: Order) -> ExitCode {
 
 fn unpack_here(order: &unpack::Order) -> Result<unpack::Report, LayerError> {
     let host = |what: String| LayerError::Host(what);
+    let status =
+        std::fs::File::open("/proc/self/status").map_err(|error| host(error.to_string()))?;
     room::enter_below_here(&order.caps).map_err(|error| host(error.to_string()))?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = open(".", flags, Mode::empty())?;
-    unpack::unpack(order, root, std::io::stdin())
+    unpack::unpack(order, root, status, std::io::stdin())
 }
 
 fn done(caps: &Caps, work: impl FnOnce() -> std::io::Result<()>) -> ExitCode {

@@ -65,10 +65,12 @@ pub(super) fn enter_below_here(caps: &Caps) -> Result<(), NotConfined> {
 /// For another program: it sees this host, but can write only below the current directory.
 pub(super) fn enter_for_program(caps: &Caps, tmp: &Path) -> Result<(), NotConfined> {
     limits(caps, caps.mkfs_memory_bytes)?;
-    // mkfs.erofs makes a temporary file in /tmp whatever TMPDIR says. Where that cannot be another
-    // directory, /tmp is what it gets.
-    let is_bound =
-        apart() && mount(Some(tmp), "/tmp", None::<&str>, MsFlags::MS_BIND, None::<&str>).is_ok();
+    let here = std::env::current_dir().unwrap_or_default();
+    // mkfs.erofs makes a temporary file in /tmp whatever TMPDIR says. Where /tmp cannot be
+    // another directory, or we are in it, it gets the host's.
+    let is_bound = apart()
+        && !here.starts_with("/tmp")
+        && mount(Some(tmp), "/tmp", None::<&str>, MsFlags::MS_BIND, None::<&str>).is_ok();
     for capability in (0..CAPABILITIES).filter(|it| ![DAC_OVERRIDE, DAC_READ_SEARCH].contains(it)) {
         match sys::drop_from_bounding_set(capability) {
             // The kernel does not have it.
@@ -77,7 +79,6 @@ pub(super) fn enter_for_program(caps: &Caps, tmp: &Path) -> Result<(), NotConfin
         }
     }
     call("give up privileges", set_no_new_privs())?;
-    let here = std::env::current_dir().unwrap_or_default();
     let read = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/proc/filesystems"];
     let tmp = if is_bound { tmp } else { Path::new("/tmp") };
     landlock(&read.map(Path::new), &[here.as_path(), Path::new("/tmp"), tmp])?;

@@ -5,11 +5,11 @@
 //!                    (a thread)                       (this one)
 //! ```
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use nix::sys::resource::{UsageWho, getrusage};
 use pe_proto::Digest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -73,9 +73,11 @@ pub(crate) struct Report {
 }
 
 /// Unpacks what comes on `input` into the directory that `root` is.
+/// `status` is `/proc/self/status`, which cannot be opened from inside.
 pub(crate) fn unpack(
     order: &Order,
     root: OwnedFd,
+    status: File,
     input: impl Read + Send,
 ) -> Result<Report, LayerError> {
     let (pieces, waiting) = sync_channel(PIECES_WAITING_MAX);
@@ -101,11 +103,21 @@ pub(crate) fn unpack(
         if digest.hex() != order.diff_id {
             return Err(LayerError::DiffId);
         }
-        let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-        notes.memory_bytes = u64::try_from(usage.max_rss()).unwrap_or(0) * 1024;
+        notes.memory_bytes = most_memory(status);
         let cost = Cost { inodes: tree.inodes, file_bytes: tree.bytes, tar_bytes };
         Ok(Report { cost, notes })
     })
+}
+
+/// The most that was resident. Not what getrusage says, which remembers who started us.
+fn most_memory(mut status: File) -> u64 {
+    let mut text = String::new();
+    if status.read_to_string(&mut text).is_err() {
+        return 0;
+    }
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kibibytes.map_or(0, |kibibytes: u64| kibibytes * 1024)
 }
 
 fn entries(

@@ -32,6 +32,10 @@ impl Layer {
         body: &[u8],
         pax: &[(&str, &[u8])],
     ) -> Self {
+        // What a plain header has no place for.
+        let long = [("path", path), ("linkpath", link)];
+        let long = long.iter().filter(|(key, value)| value.len() > 100 && !has(pax, key));
+        let pax: Vec<_> = pax.iter().chain(long).collect();
         if !pax.is_empty() {
             let mut text = Vec::new();
             for (key, value) in pax {
@@ -90,6 +94,10 @@ impl Layer {
         self.0.resize(self.0.len() + 1024, 0);
         self.0
     }
+}
+
+fn has(pax: &[(&str, &[u8])], key: &str) -> bool {
+    pax.iter().any(|(known, _)| *known == key)
 }
 
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
