@@ -15,6 +15,8 @@ pub struct Figures {
     pub overdue: u64,
     /// Results for leases that were not held.
     pub not_held: u64,
+    /// Spare runs that were given up for somebody.
+    pub given_up: u64,
 }
 
 impl Figures {
@@ -26,6 +28,7 @@ impl Figures {
         self.cancels += other.cancels;
         self.overdue += other.overdue;
         self.not_held += other.not_held;
+        self.given_up += other.given_up;
     }
 
     /// What never happened.
@@ -37,6 +40,7 @@ impl Figures {
             (self.cancels, "cancel"),
             (self.overdue, "overdue lease"),
             (self.not_held, "answer to a lease that is not held"),
+            (self.given_up, "spare run that was given up"),
         ];
         all.into_iter().find(|(count, _)| *count == 0).map(|(_, what)| what)
     }

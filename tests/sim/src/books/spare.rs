@@ -87,6 +87,7 @@ impl Books {
         rule!(is_fair, "a refusal has its reason", "{refusal:?} for {job:?}, {case:?}");
         if let CaseState::Leased(lease) = case.state {
             self.given_up += 1;
+            self.figures.given_up += 1;
             self.end(lease);
         }
         Ok(())
