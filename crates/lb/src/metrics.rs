@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod cache;
+pub mod confirm;
 pub mod edge;
 mod fleet;
 mod memory;
@@ -67,6 +68,8 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// Memory for bodies.
     pub memory: MemoryMetrics,
+    /// Of doubtful results.
+    pub confirm: confirm::ConfirmMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
     /// What operators want to know beside.
@@ -202,6 +205,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
+            confirm: confirm::ConfirmMetrics::new(&build)?,
             trust: trust::TrustMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,

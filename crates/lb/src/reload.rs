@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 13] = [
     "catalogue",
     "wall_ms_default",
     "wall_ms_max",
@@ -22,6 +22,8 @@ const LIVE: [&str; 11] = [
     "access_log",
     "worker_token_file",
     "workers.file",
+    "workers.confirm_percent",
+    "workers.confirm_runs_max",
     "admission",
     "memory",
     "tls",
@@ -88,6 +90,7 @@ fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     app.door.reload(config);
+    app.confirmations.reload(config.workers.confirm);
     Ok(())
 }
 

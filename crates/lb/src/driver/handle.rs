@@ -16,7 +16,7 @@ use super::visits::Profile;
 use crate::core::broker::{
     Arrival, Census, Claim, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
 };
-use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use crate::core::ids::{Fit, JobId, NOBODY, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::core::trust::ledger::Fault;
 
@@ -255,9 +255,6 @@ impl RunningJob {
         self.handle.send(Message::Retry { job: self.job, loss, verdict: sender }).await;
     }
 }
-
-/// In whose name spare runs are made; it is no address.
-const NOBODY: ClientKey = ClientKey(*b"nobody: to spare");
 
 /// Between half of the time and all of it, spread by the slot's number, so that polls that were
 /// parked together do not end together.

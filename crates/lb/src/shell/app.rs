@@ -13,7 +13,7 @@ use super::link::door::Door;
 use super::live::Live;
 use super::memory::Memory;
 use super::request_id::RequestIds;
-use super::run::Flights;
+use super::run::{Confirmations, Flights};
 use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::metrics::Metrics;
@@ -32,6 +32,8 @@ pub struct App {
     pub cache: Cache,
     /// Runs that somebody waits for.
     pub flights: Flights,
+    /// What untrusted workers said, and who says the same.
+    pub confirmations: Confirmations,
     /// The way to the broker.
     pub driver: Handle,
     /// Who is let in.

@@ -9,6 +9,7 @@ mod access;
 mod admin;
 mod admission;
 mod cache;
+mod confirm;
 mod curl;
 mod deploy;
 mod disk;
