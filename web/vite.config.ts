@@ -1,7 +1,21 @@
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
+
+const LB = process.env['PE_LB'] ?? 'http://127.0.0.1:8080';
+
+/** What pe-lb does for these paths: `/s/ID` and `/embed` are the page, `/sandbox` is the sandbox. */
+const paths: Plugin = {
+  name: 'pe-paths',
+  configureServer: (server) => void server.middlewares.use((request, _response, next) => {
+    if (/^\/(?:embed(?:\/s\/[\w-]+)?|s\/[\w-]+)$/.test(request.url ?? '')) request.url = '/index.html';
+    if (request.url === '/sandbox') request.url = '/sandbox.html';
+    next();
+  }),
+};
 
 export default defineConfig({
-  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  plugins: [paths],
+  // A file of an opaque origin is of another origin than the sandbox.
+  server: { proxy: { '/api': LB, '/docs': LB }, cors: { origin: '*' } },
   build: {
     target: 'es2022',
     manifest: 'manifest.json',
@@ -9,6 +23,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 1500,
+    rollupOptions: { input: { index: 'index.html', sandbox: 'sandbox.html' } },
   },
-  test: { include: ['tests/**/*.test.ts'] },
-} as Parameters<typeof defineConfig>[0]);
+});

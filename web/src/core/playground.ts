@@ -26,7 +26,7 @@ export function wordsOf(field: Field, value: string): string[] {
       return fill(field.args, value);
     case 'text': {
       if (!field.is_words) return fill(field.args, value);
-      const words = value.split(/[\t\n\v\f\r ]+/).filter((word) => word !== '');
+      const words = value.split(/[\t\n\f\r ]+/).filter((word) => word !== '');
       return words.flatMap((word) => fill(field.args, word));
     }
   }
