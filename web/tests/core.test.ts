@@ -85,6 +85,18 @@ describe('terminal output', () => {
     const pairs = rowsOf('😀'.repeat(3000), 10, 101);
     expect(plainRow(pairs, 0)).toBe('😀'.repeat(50));
   });
+  test('an escape is not cut in two', () => {
+    const rows = rowsOf(`${'x'.repeat(98)}\x1b[31mred`, 10, 100);
+    expect(plainRow(rows, 0)).toBe('x'.repeat(98));
+    expect(runsOf(rows, 1)).toEqual([{ text: 'red', style: expect.objectContaining({ fg: 1 }) }]);
+  });
+  test('a hundred thousand lines and one long line take little time', () => {
+    for (const text of ['a line of text\n'.repeat(100_000), 'x'.repeat(4_000_000)]) {
+      const start = performance.now();
+      rowsOf(text);
+      expect(performance.now() - start).toBeLessThan(700);
+    }
+  });
   test('escapes that never end do no harm', () => {
     const text = '\x1b['.repeat(100_000) + '\x1b]'.repeat(100_000);
     const start = performance.now();

@@ -50,6 +50,8 @@ export function rowsOf(text: string, rowsMax = ROWS_MAX, charsMax = ROW_CHARS_MA
   let style = PLAIN;
   let more = 0;
   let at = 0;
+  // Where the next escape is; looked for once, not once a line.
+  let escape = text.indexOf('\x1b');
   while (at < text.length) {
     let end = text.indexOf('\n', at);
     const next = end < 0 ? text.length : end + 1;
@@ -66,7 +68,8 @@ export function rowsOf(text: string, rowsMax = ROWS_MAX, charsMax = ROW_CHARS_MA
         starts.push(from);
         ends.push(to);
         styles.push(style);
-        style = styleAfter(text, from, to, style);
+        if (escape >= 0 && escape < from) escape = text.indexOf('\x1b', from);
+        if (escape >= 0 && escape < to) style = styleAfter(text, escape, to, style);
       }
       from = to;
     } while (from < end);
@@ -75,21 +78,29 @@ export function rowsOf(text: string, rowsMax = ROWS_MAX, charsMax = ROW_CHARS_MA
   return { text, starts: Uint32Array.from(starts), ends: Uint32Array.from(ends), styles, more };
 }
 
+/** An escape sequence longer than this may be cut in two. */
+const ESCAPE_CHARS = 32;
+
 function safeCut(text: string, from: number, to: number): number {
-  const escape = text.lastIndexOf('\x1b', to - 1);
-  if (escape > from && to - escape < 32 && !/^\x1b\[[0-9:;<=>?]*[ -/]*[@-~]/.test(text.slice(escape, to))) return escape;
+  const window = Math.max(from, to - ESCAPE_CHARS);
+  const tail = text.slice(window, to);
+  const escape = tail.lastIndexOf('\x1b');
+  if (window + escape > from && escape >= 0 && !/^\x1b\[[0-9:;<=>?]*[ -/]*[@-~]/.test(tail.slice(escape))) return window + escape;
   const code = text.charCodeAt(to - 1);
   return code >= 0xd800 && code < 0xdc00 ? to - 1 : to;
 }
 
-function styleAfter(text: string, from: number, to: number, before: Style): Style {
-  const escape = text.indexOf('\x1b', from);
-  if (escape < 0 || escape >= to) return before;
+/** The style behind text from `at` to `to`: only what sets colours is looked at. */
+function styleAfter(text: string, at: number, to: number, before: Style): Style {
   let style = before;
-  for (const match of text.slice(escape, to).matchAll(CONTROLS)) {
-    if (match[2] === 'm') style = applySgr(style, match[1] ?? '');
+  for (;;) {
+    const escape = text.indexOf('\x1b[', at);
+    if (escape < 0 || escape >= to) return style;
+    let end = escape + 2;
+    while (end < to && text.charCodeAt(end) >= 0x30 && text.charCodeAt(end) <= 0x3f) end++;
+    if (end < to && text[end] === 'm') style = applySgr(style, text.slice(escape + 2, end));
+    at = end;
   }
-  return style;
 }
 
 /** The runs of row n. */
@@ -121,9 +132,10 @@ export const plainRow = (rows: Rows, n: number): string =>
 export const plainText = (text: string): string => text.replace(CONTROLS, '');
 
 function applySgr(before: Style, parameters: string): Style {
-  if (/[<=>?]/.test(parameters)) return before;
+  if (parameters === '' || parameters === '0') return PLAIN;
+  const codes = codesOf(parameters);
+  if (codes === null) return before;
   const style = { ...before };
-  const codes = parameters.split(/[;:]/).map((code) => (code === '' ? 0 : Number(code)));
   for (let at = 0; at < codes.length; at++) {
     const code = codes[at]!;
     if (code === 0) Object.assign(style, PLAIN);
@@ -152,6 +164,18 @@ function applySgr(before: Style, parameters: string): Style {
     }
   }
   return style;
+}
+
+function codesOf(parameters: string): number[] | null {
+  const codes = [0];
+  for (let at = 0; at < parameters.length; at++) {
+    const char = parameters.charCodeAt(at);
+    // `<=>?` begin sequences of other meanings.
+    if (char > 0x3b) return null;
+    if (char === 0x3a || char === 0x3b) codes.push(0);
+    else codes[codes.length - 1] = Math.min(9999, codes.at(-1)! * 10 + char - 0x30);
+  }
+  return codes;
 }
 
 function extended(codes: number[], at: number): [number | string | null, number] {

@@ -69,14 +69,19 @@ async function parse(path: string, data: Uint8Array<ArrayBuffer>): Promise<Objec
   if (path.endsWith('.stl')) {
     const group = new Group();
     // STL is made by people who draw with z upwards.
-    group.add(new Mesh(new STLLoader().parse(data.buffer as ArrayBuffer), plain()));
+    const geometry = new STLLoader().parse(data.buffer as ArrayBuffer);
+    // Many programs leave the normals out; the corners tell them.
+    geometry.computeVertexNormals();
+    group.add(new Mesh(geometry, plain()));
     group.rotation.x = -Math.PI / 2;
     return group;
   }
   if (path.endsWith('.obj')) {
     const object = new OBJLoader().parse(new TextDecoder().decode(data));
     object.traverse((each) => {
-      if (each instanceof Mesh) each.material = plain();
+      if (!(each instanceof Mesh)) return;
+      if (!each.geometry.attributes.normal) each.geometry.computeVertexNormals();
+      each.material = plain();
     });
     return object;
   }

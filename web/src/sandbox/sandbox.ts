@@ -41,11 +41,14 @@ async function showSvg(path: string, data: BlobPart): Promise<string> {
   return image.naturalWidth ? `${image.naturalWidth} × ${image.naturalHeight}` : '';
 }
 
-/** The document takes this one's place, and keeps its policy: styles, but neither scripts nor network. */
+/** In a frame that may do nothing: no scripts, no forms, and no going elsewhere. */
 function showHtml(data: AllowSharedBufferSource): string {
-  const text = new TextDecoder().decode(data);
-  document.open();
-  document.write(text);
-  document.close();
+  const frame = document.createElement('iframe');
+  frame.setAttribute('sandbox', '');
+  frame.title = 'Output';
+  // Our own scripts and styles are of no use to it either.
+  const policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; media-src data: blob:";
+  frame.srcdoc = `<!doctype html><meta http-equiv="content-security-policy" content="${policy}">${new TextDecoder().decode(data)}`;
+  document.body.append(frame);
   return 'Shown without scripts and without a network.';
 }

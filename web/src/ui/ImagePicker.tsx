@@ -16,7 +16,6 @@ export function ImagePicker() {
   const [at, setAt] = useState(0);
   const list = useRef<HTMLUListElement>(null);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.focus(), []);
 
   const categories = useMemo(() => unique(images.flatMap((image) => image.playground?.categories ?? [])), [images]);
   const made = useMemo(() => unique(images.flatMap((image) => image.playground?.makes ?? [])), [images]);
@@ -50,7 +49,7 @@ export function ImagePicker() {
     }
   };
   return (
-    <Modal title="Choose an image" wide>
+    <Modal title="Choose an image" wide initial={input}>
       <input
         ref={input}
         class="search"

@@ -1,15 +1,17 @@
 // A dialog: the browser's own, which keeps the focus and closes on Escape.
 
-import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import type { ComponentChildren, RefObject } from 'preact';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { close } from './dialogs';
 import { Icon } from './Icon';
 
-export function Modal({ title, children, wide }: { title: string; children: ComponentChildren; wide?: boolean }) {
+export function Modal({ title, children, wide, initial }: { title: string; children: ComponentChildren; wide?: boolean; initial?: RefObject<HTMLInputElement | null> }) {
   const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the next key can be typed.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     box.current?.showModal();
+    initial?.current?.focus();
     return () => {
       if (before instanceof HTMLElement && before.isConnected) before.focus();
     };

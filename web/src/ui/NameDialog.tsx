@@ -1,6 +1,6 @@
 // Names a new file, or renames one.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import * as store from '../app/store';
 import { close } from './dialogs';
 import { Modal } from './Modal';
@@ -10,8 +10,7 @@ export function NameDialog({ path }: { path: string | null }) {
   const input = useRef<HTMLInputElement>(null);
   const [isExecutable, setExecutable] = useState(store.files.value.find((file) => file.path === path)?.executable ?? false);
   const [tried, setTried] = useState(false);
-  useEffect(() => {
-    input.current?.focus();
+  useLayoutEffect(() => {
     const dot = name.lastIndexOf('.');
     input.current?.setSelectionRange(name.lastIndexOf('/') + 1, dot > 0 ? dot : name.length);
   }, []);
@@ -28,7 +27,7 @@ export function NameDialog({ path }: { path: string | null }) {
     close();
   };
   return (
-    <Modal title={path === null ? 'New file' : 'Rename file'}>
+    <Modal title={path === null ? 'New file' : 'Rename file'} initial={input}>
       <form class="form" onSubmit={submit}>
         <label for="file-name">Name, with folders if you like</label>
         <input id="file-name" ref={input} type="text" value={name} spellcheck={false} autocapitalize="off" placeholder="src/main.c" aria-invalid={tried && why !== null} aria-describedby="file-name-why"

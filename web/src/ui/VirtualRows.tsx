@@ -4,7 +4,7 @@ import type { ComponentChildren, Ref } from 'preact';
 import { useEffect, useImperativeHandle, useRef, useState } from 'preact/hooks';
 
 export const ROW_PX = 20;
-const BEYOND = 12;
+const BEYOND = 6;
 
 export interface RowsHandle {
   scrollTo: (row: number) => void;
