@@ -26,7 +26,7 @@ export async function open(): Promise<void> {
     return null;
   });
   try {
-    store.catalogue.value = await fetchCatalogue();
+    store.setCatalogue(await fetchCatalogue());
   } catch (error) {
     startProblem.value = problemOf(error);
     return;

@@ -6,7 +6,7 @@ import { equal, lossyText } from '../core/bytes';
 import { findImage, type Field } from '../core/catalogue';
 import { firstDifference } from '../core/diff';
 import { archiveOf, digestOf, type RunConfig } from '../core/job';
-import { defaultValues, expand } from '../core/playground';
+import { defaultValues, expand, refusalOf } from '../core/playground';
 import { fromFailure, type Problem } from '../core/problem';
 import type { Result } from '../core/result';
 import { lookUp, ProblemError, run } from './api';
@@ -49,11 +49,16 @@ function configFor(reference: string, value: string | null): RunConfig {
   if (store.byHand.value || !playground) return store.configOf(reference, store.command.value, store.formCommand.value.env);
   // Of the values that are chosen, those that this image's form has too.
   const values = defaultValues(playground);
-  for (const name of Object.keys(values)) values[name] = store.values.value[name] ?? values[name]!;
+  for (const each of playground.fields) {
+    const chosen = store.values.value[each.name];
+    if (chosen !== undefined && refusalOf(each, chosen) === null) values[each.name] = chosen;
+  }
   if (value !== null) values[field.value] = value;
   const isSame = reference === store.imageReference.value;
-  const { args, env } = expand(playground, values, (isSame && store.template.value) || playground.command);
-  return store.configOf(reference, args, env);
+  const template = (isSame && store.template.value) || playground.command;
+  const { args, env } = expand(playground, values, template);
+  const ownCommand = known ? findImage(known, reference)?.platforms[0]?.config.cmd : undefined;
+  return store.configOf(reference, template.length > 0 ? args : (ownCommand ?? []), env);
 }
 
 export async function start(): Promise<void> {
@@ -74,7 +79,7 @@ export async function start(): Promise<void> {
       const at = next++;
       update(at, { state: 'running' });
       const { image, value } = cells.value[at]!;
-      const outcome = await runOne(configFor(image, value), archive, mine.signal);
+      const outcome = await runOne(() => configFor(image, value), archive, mine.signal);
       if (mine.signal.aborted) return;
       update(at, outcome);
     }
@@ -83,10 +88,12 @@ export async function start(): Promise<void> {
   if (!mine.signal.aborted) isRunning.value = false;
 }
 
-async function runOne(config: RunConfig, archive: Uint8Array<ArrayBuffer>, aborted: AbortSignal): Promise<Partial<Cell>> {
+async function runOne(make: () => RunConfig, archive: Uint8Array<ArrayBuffer>, aborted: AbortSignal): Promise<Partial<Cell>> {
   for (let attempt = 0; ; attempt++) {
     try {
       const began = performance.now();
+      // A value that does not go with the others is a cell that says so.
+      const config = make();
       const digest = await digestOf(config, archive, store.catalogue.value!);
       const known = await lookUp(digest, aborted);
       const found = known ?? (await run({ config, archive, digest }, aborted));

@@ -39,6 +39,8 @@ export const isBusy = (): boolean => state.value.phase === 'looking' || state.va
 export async function jobOf(config = store.configOf(store.imageReference.value, store.command.value, store.formCommand.value.env)): Promise<Job> {
   const known = store.catalogue.value;
   if (!known) throw new Error('The list of images is not here yet.');
+  const flaw = store.byHand.value ? null : store.formFlaw.value;
+  if (flaw) throw new Error(`The form has a value that will not do (${flaw.pointer.replace('/values/', '')}): ${flaw.message}`);
   if ((config.args ?? []).length + store.entrypoint.value.length === 0) throw new Error('There is no command. Write one in the line at the top.');
   const archive = archiveOf(store.inputFiles(), store.bytesOfFile(store.stdin.value));
   return { config, archive, digest: await digestOf(config, archive, known) };

@@ -6,7 +6,7 @@ import { fromUtf8, looksLikeText, toUtf8, type Bytes } from '../core/bytes';
 import { findImage, referenceTo, type Catalogue, type Example, type Image } from '../core/catalogue';
 import type { InputFile, Limits, RunConfig } from '../core/job';
 import { badPath } from '../core/path';
-import { defaultValues, expand, type Values } from '../core/playground';
+import { defaultValues, expand, Flaw, withDefaults, type Expansion, type Values } from '../core/playground';
 import { bytesOf, type State } from '../core/state';
 
 export interface EditFile {
@@ -45,10 +45,25 @@ export const platform = computed(
   () => image.value?.platforms.find((each) => !arch.value || each.arch === arch.value) ?? null,
 );
 
-/** The command of the form, whatever was written by hand. */
-export const formCommand = computed<{ args: string[]; env: Values }>(() => {
-  if (playground.value) return expand(playground.value, values.value, template.value ?? playground.value.command);
-  return { args: template.value ?? platform.value?.config.cmd ?? [], env: {} };
+/** What the form makes of its values, or what is wrong with them. */
+const expanded = computed<Expansion | Flaw>(() => {
+  const form = playground.value;
+  const wanted = template.value ?? form?.command ?? [];
+  try {
+    const { args, env } = form ? expand(form, values.value, wanted) : { args: wanted, env: {} };
+    // No template is what the image does by itself.
+    return { args: wanted.length > 0 ? args : (platform.value?.config.cmd ?? []), env };
+  } catch (error) {
+    if (error instanceof Flaw) return error;
+    throw error;
+  }
+});
+export const formFlaw = computed(() => (expanded.value instanceof Flaw ? expanded.value : null));
+let lastForm: Expansion = { args: [], env: {} };
+/** The command of the form, whatever was written by hand; the last good one while a value is wrong. */
+export const formCommand = computed<Expansion>(() => {
+  if (!(expanded.value instanceof Flaw)) lastForm = expanded.value;
+  return lastForm;
 });
 export const command = computed(() => byHand.value ?? formCommand.value.args);
 /** What the image puts before every command. */
@@ -75,6 +90,12 @@ export function configOf(reference: string, args: string[], env: Values): RunCon
 export function editFile(path: string, data: Bytes, executable: boolean): EditFile {
   const text = looksLikeText(data) ? fromUtf8(data) : null;
   return { path, text, data, executable };
+}
+
+/** Takes a catalogue from the server; what its authors left out is filled in. */
+export function setCatalogue(known: Catalogue): void {
+  const images = known.images.map((each) => ({ ...each, playground: each.playground ? withDefaults(each.playground) : null }));
+  catalogue.value = { ...known, images };
 }
 
 export function setText(path: string, text: string): void {

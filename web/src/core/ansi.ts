@@ -35,7 +35,7 @@ export const PLAIN: Style = Object.freeze({
 });
 
 /** A line longer than this is drawn as several rows. */
-export const ROW_CHARS_MAX = 2000;
+export const ROW_CHARS_MAX = 1000;
 export const ROWS_MAX = 500_000;
 
 // CSI; OSC, DCS, PM, APC and SOS with their strings; two-character escapes; and other controls.

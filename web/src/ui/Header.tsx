@@ -8,7 +8,6 @@ import { isDark, switchTheme } from './theme';
 
 export function Header() {
   const image = store.image.value;
-  const examples = store.playground.value?.examples ?? [];
   return (
     <header class="bar">
       {link.isEmbed ? (
@@ -29,24 +28,7 @@ export function Header() {
             <span class="image-title">{image?.title ?? (store.imageReference.value || 'Choose an image')}</span>
             <Icon name="chevron" />
           </button>
-          {examples.length > 0 && image && (
-            <label class="examples">
-              <span class="unseen">Examples</span>
-              <select
-                value=""
-                onChange={(event) => {
-                  const example = examples[Number(event.currentTarget.value)];
-                  event.currentTarget.value = '';
-                  if (example) store.loadExample(image, example);
-                }}
-              >
-                <option value="" disabled hidden>Examples</option>
-                {examples.map((example, at) => (
-                  <option key={example.title} value={at}>{example.title}</option>
-                ))}
-              </select>
-            </label>
-          )}
+          <Examples />
         </>
       )}
       <span class="gap" />
@@ -101,4 +83,26 @@ function OpenInPage() {
     window.open(full, '_blank', 'noopener');
   };
   return <button type="button" class="quiet" onClick={() => void open()}>Open in Program Explorer</button>;
+}
+
+export function Examples() {
+  const image = store.image.value;
+  const examples = image?.playground?.examples ?? [];
+  if (!image || examples.length === 0) return null;
+  return (
+    <label class="examples">
+      <span class="unseen">Examples</span>
+      <select
+        value=""
+        onChange={(event) => {
+          const example = examples[Number(event.currentTarget.value)];
+          event.currentTarget.value = '';
+          if (example) store.loadExample(image, example);
+        }}
+      >
+        <option value="" disabled hidden>Examples</option>
+        {examples.map((example, at) => <option key={example.title} value={at}>{example.title}</option>)}
+      </select>
+    </label>
+  );
 }

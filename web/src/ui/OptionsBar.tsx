@@ -3,9 +3,10 @@
 import { useId } from 'preact/hooks';
 import * as store from '../app/store';
 import type { Field } from '../core/catalogue';
-import { conflictOf, defaultOf } from '../core/playground';
+import { conflictOf, defaultOf, refusalOf } from '../core/playground';
 import { typeMatches, typeOf } from '../core/types';
 import { joinWords, splitWords } from '../core/words';
+import { Examples } from './Header';
 
 export function OptionsBar() {
   const playground = store.playground.value;
@@ -15,9 +16,11 @@ export function OptionsBar() {
       <div class="fields" data-off={store.byHand.value ? 'yes' : 'no'}>
         {fields.map((field) => <FieldControl key={`${store.imageReference.value} ${field.name}`} field={field} />)}
         {fields.length === 0 && <span class="fields-none">This image has no form: write the command above.</span>}
+        {store.formFlaw.value && !store.byHand.value && <span class="fields-flaw" role="alert">{store.formFlaw.value.message}</span>}
         {fields.length > 0 && store.byHand.value && <span class="fields-note">Written by hand: the form has no effect.</span>}
       </div>
       <Limits />
+      <Examples />
     </div>
   );
 }
@@ -30,7 +33,7 @@ function FieldControl({ field }: { field: Field }) {
     store.values.value = { ...store.values.value, [field.name]: next };
   };
   const why = (next: string) => conflictOf(playground, store.values.value, field.name, next);
-  const clash = why(value);
+  const clash = why(value) ?? refusalOf(field, value);
   const described = { title: clash ?? field.help ?? '', 'aria-invalid': clash !== null };
   switch (field.kind) {
     case 'flag': {
@@ -72,7 +75,7 @@ function FieldControl({ field }: { field: Field }) {
       return (
         <span class="field" data-clash={clash ? 'yes' : 'no'}>
           <label for={id}>{field.label}</label>
-          <input id={id} type="text" value={value} maxLength={field.bytes_max} spellcheck={false} {...described} onInput={(event) => set(event.currentTarget.value)} />
+          <input id={id} type="text" value={value} spellcheck={false} {...described} onInput={(event) => set(event.currentTarget.value)} />
         </span>
       );
     case 'file': {
