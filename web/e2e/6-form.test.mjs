@@ -61,7 +61,7 @@ test('a form becomes a command, examples load with a click, and conflicts cannot
   await page.getByLabel('Over').selectOption('optimise');
   await page.getByRole('button', { name: 'Run 3 cells' }).click();
   await page.waitForFunction(() => document.querySelectorAll('.cell-button:not(:disabled)').length === 3, null, { timeout: 90_000 });
-  assert.deepEqual(await page.locator('.cell-note').allTextContents(), ['the first', 'the same', 'the same']);
+  assert.deepEqual(await page.locator('.cell-note').allTextContents(), ['the first', 'a.out differs ◂ first', 'a.out differs']);
   await close();
 });
 
@@ -70,11 +70,11 @@ test('images are found by what they take, and a value that will not do is said b
   await withForm(page);
   await open(page);
   await page.keyboard.press('Control+k');
-  await page.getByRole('combobox').fill('.c');
+  await page.getByRole('dialog').getByRole('combobox').fill('.c');
   assert.equal(await page.getByRole('option').count(), 1);
-  await page.getByRole('combobox').fill('.py');
+  await page.getByRole('dialog').getByRole('combobox').fill('.py');
   assert.equal(await page.getByRole('option').count(), 0);
-  await page.getByRole('combobox').fill('');
+  await page.getByRole('dialog').getByRole('combobox').fill('');
   await page.getByRole('button', { name: 'compiler' }).click();
   assert.equal(await page.getByRole('option').count(), 1);
   await picture(page, 'page-images');
