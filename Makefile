@@ -67,6 +67,11 @@ fuzz:
 deny:
 	cargo deny check licenses bans sources
 
+## web       Build the page into web/dist, for `pe-lb --web web/dist` (needs node and npm)
+.PHONY: web
+web:
+	@scripts/step.sh "building the page" sh -c 'cd web && npm ci --no-audit --no-fund --silent && npm run --silent build'
+
 ## assets    What the demo and the tests need: packages, programs, kernel, initramfs, images
 .PHONY: assets
 assets: packages programs vm images

@@ -27,6 +27,7 @@ if command -v node >/dev/null; then
 else
   echo "-- SKIPPED job digests in JavaScript: there is no node"
 fi
+scripts/step.sh "the API as docs/openapi.json has it (EXAMPLES=n, SEED=n)" scripts/judge-api.sh
 scripts/step.sh "load balancer and workers killed, restarted and flooded, as processes" \
   timeout 900 cargo test -q --locked --release -p pe-fleet -- --test-threads=1
 scripts/step.sh "fetching a pinned program" vm-assets/cloud-hypervisor.test.sh

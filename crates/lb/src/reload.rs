@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "catalogue",
     "wall_ms_default",
     "wall_ms_max",
@@ -26,6 +26,7 @@ const LIVE: [&str; 11] = [
     "memory",
     "tls",
     "workers_tls",
+    "web",
 ];
 
 /// See the module.

@@ -7,6 +7,7 @@ mod admin;
 mod hostile;
 mod problems;
 mod questions;
+mod replay;
 mod running;
 mod server;
 mod waiting;

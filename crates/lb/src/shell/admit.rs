@@ -90,6 +90,15 @@ impl Admit {
         Ok(Ticket { admit: Arc::clone(self), reservation: Some(reservation), claim, wall })
     }
 
+    /// Whether a state may be kept for others, which is not kept already.
+    ///
+    /// # Errors
+    /// The caller has kept too many.
+    pub fn share(&self, caller: &Caller, bytes: usize) -> Result<(), Failure> {
+        let shared = self.lock().share(caller, bytes, self.now());
+        shared.map_err(|denied| self.denied(denied))
+    }
+
     /// Bans an address, a network or the holder of a key.
     ///
     /// # Errors
