@@ -42,7 +42,7 @@ END
 printf '[canary]\nargs = ["exit", "0"]\n' >"$scratch/lb.toml"
 # Ports of the kernel's choosing are told in the log.
 "$bin/pe-lb" --config "$scratch/lb.toml" --catalogue "$scratch/catalogue.json" --listen 127.0.0.1:0 --listen-workers 127.0.0.1:0 \
-  --listen-admin none --log-json 2>"$scratch/lb" >&2 &
+  --listen-admin none --log-json >"$scratch/lb" 2>&1 &
 pids+=($!)
 for ((tries = 0; tries < 100; tries++)); do
   if listening=$(grep -m1 '"listening"' "$scratch/lb"); then break; fi
