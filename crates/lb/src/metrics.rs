@@ -21,7 +21,7 @@ use prometheus::{
 use crate::core::broker::Census;
 use crate::driver::WorkerRow;
 use crate::respond::LinkRefusal;
-use cache::CacheMetrics;
+use cache::{CacheMetrics, ShareMetrics};
 
 pub use admission::AdmissionMetrics;
 pub use memory::MemoryMetrics;
@@ -37,6 +37,8 @@ pub struct Metrics {
     jobs: IntCounterVec,
     /// The cache, and flights.
     pub cache: CacheMetrics,
+    /// Shares.
+    pub shares: ShareMetrics,
     refusals: IntCounterVec,
     link_refusals: IntCounterVec,
     phases: HistogramVec,
@@ -85,6 +87,8 @@ pub enum Route {
     Results,
     /// `GET /api/v1/images`.
     Images,
+    /// `/api/v1/shares` and what is below.
+    Shares,
     /// The page and what belongs to it.
     Page,
     /// Health and readiness.
@@ -100,6 +104,7 @@ impl Route {
             Self::Run => "run",
             Self::Results => "results",
             Self::Images => "images",
+            Self::Shares => "shares",
             Self::Page => "page",
             Self::Health => "health",
             Self::Other => "other",
@@ -183,6 +188,7 @@ impl Metrics {
             requests,
             jobs: build.counters("jobs", "Jobs answered.", &["outcome"])?,
             cache: CacheMetrics::new(&build)?,
+            shares: ShareMetrics::new(&build)?,
             refusals: build.counters("refusals", "Problems answered.", &["kind"])?,
             link_refusals: build.counters(
                 "link_refusals",

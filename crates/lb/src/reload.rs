@@ -28,6 +28,7 @@ const LIVE: [&str; 13] = [
     "memory",
     "tls",
     "workers_tls",
+    "web",
 ];
 
 /// See the module.

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
+use crate::shares::Shares;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct App {
     pub access: AccessLog,
     /// Results that are known.
     pub cache: Cache,
+    /// States of the page that others may see.
+    pub shares: Shares,
     /// Runs that somebody waits for.
     pub flights: Flights,
     /// What untrusted workers said, and who says the same.
