@@ -194,12 +194,10 @@ impl Client {
                 return self.answer(response.into_body(), &Progress::default()).await.map(Some);
             }
             let read = Reply::read(response, limits::PROBLEM_BYTES_MAX).await;
-            match self.refusal(&read.map_err(self.broken("while it answered"))?) {
-                ClientError::Problem { problem, .. } if problem.is(ProblemKind::UnknownResult) => {
-                    Ok(None)
-                }
-                refused => Err(refused),
-            }
+            let refused = self.refusal(&read.map_err(self.broken("while it answered"))?);
+            let is_unknown = matches!(&refused,
+                ClientError::Problem { problem, .. } if problem.is(ProblemKind::UnknownResult));
+            if is_unknown { Ok(None) } else { Err(refused) }
         });
         asked
             .await

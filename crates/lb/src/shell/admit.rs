@@ -206,7 +206,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Failure> {
     Ok(found)
 }
 
-fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+/// By when a client wants its answer.
+///
+/// # Errors
+/// What the header says is no such time.
+pub fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
     let mut values = headers.get_all(DEADLINE).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -24,6 +24,7 @@ use pe_proto::{Digest, Outcome};
 use tracing::{Span, debug, field, info};
 
 use super::access::{JobNote, Note};
+use super::admit::deadline;
 use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
@@ -56,6 +57,10 @@ pub async fn answer(
         Ok(caller) => caller,
         Err(failure) => return Err(failure.with_rest_of(body)),
     };
+    // Whether or not the job will wait: what is wrong is wrong for a known result, too.
+    if let Err(failure) = deadline(&parts.headers) {
+        return Err(failure.with_rest_of(body));
+    }
     let note = parts.extensions.get::<Note>();
     let form = JobForm::of(&parts.headers);
     let answer_form = form.as_ref().map_or(Form::Json, JobForm::answer);

@@ -239,17 +239,19 @@ fn command(file: &Path, scratch: &Path) -> Option<Command> {
         "sh" => has(Path::new("curl")).then(|| with("sh", file)),
         "py" => has(Path::new("python3")).then(|| with("python3", file)),
         "ts" => {
-            // Types are taken out by what builds the page; `npm ci` in web/ brings it.
-            let esbuild = repository("web/node_modules/.bin/esbuild");
-            if !has(Path::new("node")) || !has(&esbuild) {
+            // Checked and made JavaScript by what checks the page; `npm ci` in web/ brings it.
+            let tsc = repository("web/node_modules/.bin/tsc");
+            if !has(Path::new("node")) || !has(&tsc) {
                 return None;
             }
-            let name = file.file_stem()?.to_str()?;
-            let script = scratch.join(format!("{name}.mjs"));
-            let mut build = std::process::Command::new(esbuild);
-            build.arg(file).arg("--format=esm").arg(format!("--outfile={}", script.display()));
-            let built = build.arg("--log-level=error").status().expect("it starts");
-            assert!(built.success(), "{}", file.display());
+            let mut build = std::process::Command::new(tsc);
+            build.arg(file).args(["--strict", "--target", "es2022", "--module", "esnext"]);
+            build.args(["--moduleDetection", "force", "--skipLibCheck", "--types", "node"]);
+            build.arg("--typeRoots").arg(repository("web/node_modules/@types"));
+            let built = build.arg("--outDir").arg(scratch).output().expect("it starts");
+            assert!(built.status.success(), "{}: {built:?}", file.display());
+            std::fs::write(scratch.join("package.json"), r#"{"type":"module"}"#).expect("a file");
+            let script = scratch.join(file.file_stem()?).with_extension("js");
             Some(with("node", &script))
         }
         _ => panic!("{} is of no language that can be run", file.display()),
