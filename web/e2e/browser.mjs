@@ -93,7 +93,7 @@ export const tab = (page, name) => page.getByRole('tab', { name }).click();
 export async function picture(page, name) {
   if (!process.env.PE_WEB_PICTURES) return;
   mkdirSync(images, { recursive: true });
-  // Without the place of a pointer and a cursor that blinks.
   await page.mouse.move(0, 0);
-  await page.screenshot({ path: `${images}${name}.png`, animations: 'disabled', caret: 'hide' });
+  // Hiding the caret would be a style of playwright's in the page, which the page's policy refuses.
+  await page.screenshot({ path: `${images}${name}.png`, caret: 'initial' });
 }
