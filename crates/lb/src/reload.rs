@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 14] = [
     "catalogue",
     "wall_ms_default",
     "wall_ms_max",
