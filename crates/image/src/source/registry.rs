@@ -31,7 +31,7 @@ use crate::oci::{Descriptor, OciImage, Source};
 use crate::reference::Reference;
 
 use super::SourceError;
-use super::document::Named;
+use super::document::{Named, at_most};
 use super::resolve::{self, Documents, First};
 
 use api::{Api, Ask};
@@ -126,6 +126,8 @@ impl Source for RegistrySource {
     fn image(&self, arch: Arch) -> Result<OciImage, SourceError> {
         let wanted = self.reference.wanted();
         let fetched = self.document(Ask::Manifest(&wanted), limits::MANIFEST_BYTES_MAX)?;
+        let length = u64::try_from(fetched.bytes.len()).unwrap_or(u64::MAX);
+        at_most("bytes of a manifest", length, limits::MANIFEST_BYTES_MAX)?;
         let digest = Digest::of(&fetched.bytes);
         for named in [self.reference.digest, fetched.digest].into_iter().flatten() {
             if named != digest {
