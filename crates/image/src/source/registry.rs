@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pe_proto::{Arch, Digest};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::limits;
 use crate::oci::{Descriptor, OciImage, Source};
@@ -97,7 +97,8 @@ impl Settings {
 pub struct RegistrySource {
     reference: Reference,
     api: Arc<Api>,
-    runtime: Runtime,
+    handle: Handle,
+    runtime: Option<Runtime>,
 }
 
 impl RegistrySource {
@@ -114,11 +115,21 @@ impl RegistrySource {
             .enable_all()
             .build()
             .map_err(|error| Box::new(RegistryError::Runtime(error)))?;
-        Ok(Self { reference, api, runtime })
+        let handle = runtime.handle().clone();
+        Ok(Self { reference, api, handle, runtime: Some(runtime) })
     }
 
     fn document(&self, ask: Ask<'_>, most: u64) -> Result<api::Fetched, SourceError> {
-        Ok(self.runtime.block_on(self.api.document(ask, most)).map_err(Box::new)?)
+        Ok(self.handle.block_on(self.api.document(ask, most)).map_err(Box::new)?)
+    }
+}
+
+impl Drop for RegistrySource {
+    /// A resolver that does not answer holds its thread, and must not hold us.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -139,7 +150,7 @@ impl Source for RegistrySource {
     }
 
     fn open(&self, layer: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
-        Ok(Box::new(download::start(&self.runtime, &self.api, layer.digest, layer.bytes)))
+        Ok(Box::new(download::start(&self.handle, &self.api, layer.digest, layer.bytes)))
     }
 }
 
