@@ -18,10 +18,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::core::clock::ClockTerms;
 use crate::core::ending::Ending;
-use crate::images::{Images, Pack};
+use crate::images::Pack;
 use crate::iofile::IoFile;
 use crate::iofile::collect::{self, Collected};
 use crate::iofile::job::{BadJob, JobWriter, Written};
+use crate::library::Library;
 use crate::limits::TRANSFER;
 use crate::link::lease::LeaseLost;
 use crate::metrics::Refusal;
@@ -31,7 +32,7 @@ use crate::vm::{Bell, LeasedVm, Machine, VmError};
 #[derive(Debug)]
 pub struct JobTerms {
     /// What can be run.
-    pub images: Arc<Images>,
+    pub images: Library,
     /// The architecture it runs on.
     pub arch: Arch,
     /// The worker's clock.
@@ -116,11 +117,15 @@ pub async fn run(
     let pid = vm.pid();
     let mut phases = WorkerPhases::default();
     let wall_ms = head.spec.limits.wall_ms;
-    let waited = match accept(&head, terms) {
+    let accepted = accept(&head, terms);
+    // As long as its VM may read it, the pack is not let go.
+    let in_use = accepted.as_ref().ok().map(|pack| pack.hold());
+    let waited = match accepted {
         Err((why, outcome)) => Ok(Waited::Refused(why, outcome)),
         Ok(pack) => wait(&mut vm, head, &pack, stream, terms, began, &mut phases).await,
     };
     let remains = vm.kill().await;
+    drop(in_use);
     vacate();
     phases.stop_us = us(remains.killed.took);
     let waited = waited?;
@@ -179,9 +184,9 @@ fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Arc<Pack>, Unfit> {
         let reason = format!("this worker runs {}, not {}", terms.arch, head.spec.arch);
         return Err(unfit(Refusal::Arch, reason));
     }
-    let pack = terms.images.pack(head.spec.image);
+    let pack = terms.images.lend(head.spec.image);
     let reason = || format!("this worker does not have image {}", head.spec.image);
-    pack.cloned().ok_or_else(|| unfit(Refusal::Image, reason()))
+    pack.ok_or_else(|| unfit(Refusal::Image, reason()))
 }
 
 /// Something is wrong that is no client's fault.

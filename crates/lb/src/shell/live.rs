@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use pe_proto::JobSpec;
 use pe_proto::api::RunConfig;
 use pe_proto::catalogue::Catalogue;
+use pe_proto::{Arch, Digest, JobSpec};
 
+use super::link::stock::Stock;
 use super::pages::Pages;
 use crate::config::{AdminTerms, Config};
 use crate::core::resolve::{Grants, Unresolved, resolve};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub catalogue: Catalogue,
     /// Everything served from memory.
     pub pages: Pages,
+    /// What workers may fetch.
+    pub stock: Stock,
     /// What jobs may ask for.
     pub grants: Grants,
     /// Who may ask on the admin listener.
@@ -68,9 +71,17 @@ impl Live {
 }
 
 impl Settings {
+    /// Length of the pack that holds an image; 0 if there is none.
+    pub fn pack_bytes(&self, arch: Arch, image: Digest) -> u64 {
+        let mut platforms = self.catalogue.images.iter().flat_map(|image| &image.platforms);
+        let platform = platforms.find(|it| it.arch == arch && it.digest == image);
+        platform.map_or(0, |platform| platform.pack.bytes)
+    }
+
     fn new(config: &Config) -> Result<Self, serde_json::Error> {
         Ok(Self {
             pages: Pages::new(&config.catalogue)?,
+            stock: Stock::new(&config.catalogue, &config.images_dir)?,
             catalogue: config.catalogue.clone(),
             grants: config.grants,
             admin: config.admin.clone(),

@@ -11,7 +11,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pe_proto::api::{IMAGES_PATH, ProblemKind, RESULTS_PATH, RUN_PATH};
+use pe_proto::api::{IMAGES_PATH, PROGRESS_PATH, ProblemKind, RESULTS_PATH, RUN_PATH};
 use tracing::{Instrument as _, debug, info_span};
 
 use super::access::JobNote;
@@ -20,7 +20,7 @@ use super::health::Report;
 use super::outgoing::Outgoing;
 use super::request_id::{REQUEST_ID, RequestIds};
 use super::vitals::Pulse;
-use super::{results, run};
+use super::{progress, results, run};
 use crate::core::client::Client;
 use crate::metrics::Route;
 use crate::respond::Failure;
@@ -142,11 +142,12 @@ async fn dispatch(
         RUN_PATH => (Route::Run, RUNS),
         IMAGES_PATH => (Route::Images, READS),
         path if path.starts_with(RESULTS_PATH) => (Route::Results, READS),
+        path if path.starts_with(PROGRESS_PATH) => (Route::Progress, READS),
         "/" | "/style.css" => (Route::Page, READS),
         "/healthz" | "/readyz" => (Route::Health, READS),
         _ => {
-            let detail = "there is /, /api/v1/run, /api/v1/results/{digest}, /api/v1/images, \
-                          /healthz and /readyz";
+            let detail = "there is /, /api/v1/run, /api/v1/results/{digest}, /api/v1/progress/{digest}, \
+                          /api/v1/images, /healthz and /readyz";
             return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
         }
     };
@@ -165,6 +166,10 @@ async fn dispatch(
         IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
         path if route == Route::Results => match app.admit.arrive(&client, headers) {
             Ok(_) => results::answer(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
+        path if route == Route::Progress => match app.admit.arrive(&client, headers) {
+            Ok(_) => progress::answer(app, path).await,
             Err(failure) => Err(failure),
         },
         "/" => Ok(app.live.now().pages.index.respond(headers)),

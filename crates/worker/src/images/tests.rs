@@ -10,6 +10,7 @@ pub(crate) fn only(image: Digest) -> Images {
         uuid: [7; 16],
         path: PathBuf::new(),
         file,
+        users: Arc::default(),
     });
     let mut images = Images::default();
     images.by_digest.insert(image, Arc::clone(&pack));
