@@ -6,6 +6,7 @@
 
 mod admin;
 mod deliver;
+mod image;
 mod images;
 mod run;
 mod wait_ready;
@@ -41,6 +42,8 @@ enum Failure {
     Catalogue(serde_json::Error),
     #[error("cannot write to standard output: {0}")]
     Stdout(std::io::Error),
+    #[error("{0}")]
+    Image(#[from] image::ImageFailure),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -53,6 +56,7 @@ impl Failure {
             | Self::Key(_)
             | Self::Out { .. }
             | Self::Token { .. } => USAGE,
+            Self::Image(failure) => failure.exit_status(),
             Self::Admin(_)
             | Self::Client(_)
             | Self::Catalogue(_)
@@ -96,6 +100,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Run(args) => run::run(*args).await,
         Command::Admin(args) => admin::admin(*args).await,
         Command::Images(args) => images::images(args).await,
+        Command::Image(args) => image::image(args).await,
         Command::WaitReady(args) => wait_ready::wait_ready(args).await,
         Command::Version => {
             let version = format!("pe {}\n", env!("CARGO_PKG_VERSION"));

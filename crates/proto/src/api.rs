@@ -7,7 +7,7 @@ mod content;
 mod problem;
 mod progress;
 mod request;
-mod strict;
+pub(crate) mod strict;
 
 pub use answer::{Answer, AnswerFile, AnswerHead, CacheStatus, FileBytes, Phases};
 pub use content::{BadBase64, Content, FileContent};

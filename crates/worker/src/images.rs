@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use pe_proto::catalogue::{self, Catalogue};
 use pe_proto::limits::{IO_FILE_BYTES, PMEM_ALIGN};
-use pe_proto::{Arch, Digest};
+use pe_proto::{Arch, Digest, path};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::{CATALOGUE_BYTES_MAX, VERIFY_PIECE_BYTES};
@@ -144,10 +144,19 @@ pub(crate) enum BadPack {
     Unreadable,
 }
 
+/// Where an image is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The pack that holds it.
+    pub pack: Arc<Pack>,
+    /// The directory in it that is the image's root; empty for its own.
+    pub prefix: String,
+}
+
 /// All images of one architecture.
 #[derive(Debug, Default, Clone)]
 pub struct Images {
-    by_digest: BTreeMap<Digest, Arc<Pack>>,
+    by_digest: BTreeMap<Digest, Place>,
     by_name: BTreeMap<String, Digest>,
     /// In the order of the catalogue, each once.
     packs: Vec<Arc<Pack>>,
@@ -180,6 +189,10 @@ impl Images {
         for image in &catalogue.images {
             for platform in image.platforms.iter().filter(|platform| platform.arch == arch) {
                 let stated = &platform.pack;
+                if let Some(bad) = bad_prefix(&stated.prefix) {
+                    left_out.push((image.name.clone(), bad));
+                    continue;
+                }
                 let known = images.packs.iter().find(|pack| pack.digest == stated.digest);
                 let pack = match known.cloned() {
                     Some(pack) => pack,
@@ -192,16 +205,22 @@ impl Images {
                         }
                     },
                 };
-                images.by_digest.insert(platform.digest, pack);
+                let place = Place { pack, prefix: stated.prefix.clone() };
+                images.by_digest.insert(platform.digest, place);
                 images.by_name.entry(image.name.clone()).or_insert(platform.digest);
             }
         }
         Ok((images, left_out))
     }
 
+    /// Where an image is.
+    pub fn place(&self, image: Digest) -> Option<&Place> {
+        self.by_digest.get(&image)
+    }
+
     /// The pack that holds an image.
     pub fn pack(&self, image: Digest) -> Option<&Arc<Pack>> {
-        self.by_digest.get(&image)
+        self.place(image).map(|place| &place.pack)
     }
 
     /// The digest of an image by its name.
@@ -221,7 +240,7 @@ impl Images {
 
     /// The images that are in a pack.
     pub fn of_pack(&self, pack: Digest) -> Vec<Digest> {
-        let inside = self.by_digest.iter().filter(|(_, it)| it.digest == pack);
+        let inside = self.by_digest.iter().filter(|(_, it)| it.pack.digest == pack);
         inside.map(|(image, _)| *image).collect()
     }
 
@@ -236,15 +255,8 @@ impl Images {
     ) -> Result<Self, BadPack> {
         let mut uuids = self.packs.iter().map(|pack| pack.uuid).collect();
         let mut images = self.clone();
-        let pack = images.add(open_pack(dir, stated, for_all, &mut uuids)?);
-        for image in &catalogue.images {
-            let here = image.platforms.iter().filter(|it| it.arch == arch);
-            for platform in here.filter(|it| it.pack.digest == stated.digest) {
-                images.by_digest.insert(platform.digest, Arc::clone(&pack));
-                images.by_name.entry(image.name.clone()).or_insert(platform.digest);
-            }
-        }
-        Ok(images)
+        images.add(open_pack(dir, stated, for_all, &mut uuids)?);
+        Ok(images.relisted(catalogue, arch))
     }
 
     /// The same packs, under the names of another catalogue.
@@ -252,9 +264,12 @@ impl Images {
         let mut images = Self { packs: self.packs.clone(), ..Self::default() };
         for image in &catalogue.images {
             for platform in image.platforms.iter().filter(|it| it.arch == arch) {
-                let pack = self.packs.iter().find(|pack| pack.digest == platform.pack.digest);
-                if let Some(pack) = pack {
-                    images.by_digest.insert(platform.digest, Arc::clone(pack));
+                let stated = &platform.pack;
+                let pack = self.packs.iter().find(|pack| pack.digest == stated.digest);
+                let pack = pack.filter(|_| bad_prefix(&stated.prefix).is_none());
+                if let Some(pack) = pack.cloned() {
+                    let place = Place { pack, prefix: stated.prefix.clone() };
+                    images.by_digest.insert(platform.digest, place);
                     images.by_name.entry(image.name.clone()).or_insert(platform.digest);
                 }
             }
@@ -266,7 +281,7 @@ impl Images {
     pub(crate) fn without(&self, pack: Digest) -> Self {
         let mut images = self.clone();
         images.packs.retain(|it| it.digest != pack);
-        images.by_digest.retain(|_, it| it.digest != pack);
+        images.by_digest.retain(|_, it| it.pack.digest != pack);
         images.by_name.retain(|_, image| images.by_digest.contains_key(image));
         images
     }
@@ -287,6 +302,12 @@ pub(crate) fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
     let at = || path.to_owned();
     let bytes = read().map_err(|source| ImagesError::Read { path: at(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| ImagesError::Parse { path: at(), source })
+}
+
+/// A prefix is followed by the guest, which refuses a bad one for each job; here it is told once.
+fn bad_prefix(prefix: &str) -> Option<String> {
+    let bad = if prefix.is_empty() { None } else { path::check_str(prefix).err() };
+    bad.map(|bad| format!("its place in the pack, `{}`: {bad}", prefix.escape_debug()))
 }
 
 fn open_pack(

@@ -13,7 +13,7 @@ use pe_proto::Digest;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::images::{Images, Pack};
+use crate::images::{Images, Place};
 
 /// See the module. Copies are of the same library.
 #[derive(Debug, Clone)]
@@ -70,11 +70,11 @@ impl Library {
         self.0.shelves.subscribe()
     }
 
-    /// The pack that holds an image, for a job in it.
-    pub fn lend(&self, image: Digest) -> Option<Arc<Pack>> {
-        let pack = self.now().pack(image).cloned()?;
-        self.used().insert(pack.digest(), Instant::now());
-        Some(pack)
+    /// Where an image is, for a job in it.
+    pub fn lend(&self, image: Digest) -> Option<Place> {
+        let place = self.now().place(image).cloned()?;
+        self.used().insert(place.pack.digest(), Instant::now());
+        Some(place)
     }
 
     /// When packs were used since this was asked last.

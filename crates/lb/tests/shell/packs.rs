@@ -26,8 +26,8 @@ async fn with_pack(bytes: &[u8]) -> (Lb, Digest) {
     std::fs::write(lb.path(&format!("packs/{}.erofs", pack.hex())), bytes).expect("a file");
     let listed = format!(
         r#"{{"version":{},"images":[{{"name":"busybox","tags":["1"],"title":"","description":"","platforms":[
-            {{"arch":"x86_64","digest":"{}","pack":{{"digest":"{pack}","bytes":{}}},
-              "config":{{"entrypoint":[],"cmd":["sh"],"env":[],"workdir":"","user":""}}}}]}}]}}"#,
+            {{"arch":"x86_64","digest":"{}","pack":{{"digest":"{pack}","bytes":{},"prefix":""}},
+              "config":{{"entrypoint":[],"cmd":["sh"],"env":[],"workdir":"","user":""}}}}],"playground":null}}]}}"#,
         pe_proto::catalogue::VERSION,
         busybox(),
         bytes.len()

@@ -35,7 +35,7 @@ fn catalogue(packs: &[(&str, &[u8])]) -> Vec<u8> {
     let images = packs.iter().map(|(name, bytes)| {
         let digest = Digest::of(bytes);
         let pack = serde_json::from_value(serde_json::json!({
-            "digest": digest.to_string(), "bytes": bytes.len(),
+            "digest": digest.to_string(), "bytes": bytes.len(), "prefix": "",
         }));
         let platform = Platform {
             arch: Arch::X86_64,
@@ -50,6 +50,7 @@ fn catalogue(packs: &[(&str, &[u8])]) -> Vec<u8> {
             title: text(""),
             description: text(""),
             platforms: vec![platform],
+            playground: None,
         }
     });
     let catalogue = Catalogue { version: catalogue::VERSION, images: images.collect() };
@@ -209,7 +210,7 @@ async fn what_is_wanted_pushes_out_what_is_not_used_and_not_before_it_is_withdra
     // The LB knows of both, and a VM runs a job in one.
     rig.library.told([image("a"), image("b")]);
     let lent = rig.library.lend(image("b")).expect("here");
-    let in_use = lent.hold();
+    let in_use = lent.pack.hold();
     rig.want(&["c"]);
     rig.until_offered(&["b"]).await;
     assert!(rig.file(a).exists(), "the LB may still send a job of it");
