@@ -15,6 +15,7 @@ use crate::core::budget::Plan;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::driver::{self, PoolDriver};
+use crate::library::Library;
 use crate::testing::{archive, spec};
 use crate::vm::Bell;
 use crate::vm::fake::FakeHost;
@@ -85,11 +86,12 @@ fn rig_on(
             deployment: "blue".to_owned(),
         },
         jobs: Arc::new(JobTerms {
-            images: Arc::new(crate::images::tests::only(spec().image)),
+            images: Library::new(crate::images::tests::only(spec().image)),
             arch: Arch::X86_64,
             clock: ClockTerms { grace: GRACE, reserve: Duration::ZERO },
         }),
         rooms: Rooms::new(Plan { fixed_mib: 0, io_mib }, metrics.clone()),
+        desk: None,
     };
     let drain = CancellationToken::new();
     let link = Link::new(terms, handle.clone(), metrics.clone(), drain.clone());
