@@ -83,7 +83,7 @@ pub struct DoctorFlags {
 pub struct FetchFlags {
     /// Names of images, as the catalogue has them.
     #[arg(value_name = "IMAGE", required = true)]
-    pub images: Vec<String>,
+    pub names: Vec<String>,
     /// As for serving.
     #[command(flatten)]
     pub flags: Flags,

@@ -239,7 +239,7 @@ impl Fetcher {
         let step = self.stock.next(self.now(), |pack| self.is_in_use(pack));
         let (pack, evict) = match step {
             Step::Fetch { pack, evict } => (pack, evict),
-            Step::Wait(until) => return Begun::Nothing(Some(self.began + until)),
+            Step::Wait(until) => return Begun::Nothing(self.began.checked_add(until)),
             // Nobody says when a pack in use is not any more.
             Step::Rest => {
                 let is_waited_for = self.stock.has_wanted();
@@ -308,7 +308,7 @@ impl Fetcher {
                 tracing::error!(pack = %pack.hex(), reason = %bad, "pack cannot be used");
                 self.metrics.fetch_ended(FetchEnd::Host);
                 self.remove(pack);
-                self.stock.failed(pack, self.now());
+                self.stock.hopeless(pack);
             }
         }
     }

@@ -5,7 +5,6 @@
 //! reaped *first*, its slot is refilled, and only then is the io file read. If the lease ends
 //! before that, the VM is killed and there is no result.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -66,7 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Fetch(flags)) => {
             let lb = config.lb()?;
-            runtime.block_on(fetch::seed(&config, lb, &flags.images))?;
+            runtime.block_on(fetch::seed(&config, lb, &flags.names))?;
         }
         Some(Command::Doctor(flags)) => {
             let verdict = runtime.block_on(doctor::run(&config, flags.json));

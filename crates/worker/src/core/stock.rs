@@ -101,7 +101,8 @@ impl Stock {
     pub fn put(&mut self, pack: Digest, bytes: u64, now: Moment) {
         self.parts.remove(&pack);
         self.troubles.remove(&pack);
-        self.here.insert(pack, Here { bytes, used: now });
+        let used = self.here.get(&pack).map_or(now, |here| here.used.max(now));
+        self.here.insert(pack, Here { bytes, used });
     }
 
     /// So much of a pack is here.
@@ -138,6 +139,12 @@ impl Stock {
         let wait = FETCH_AGAIN_MIN.saturating_mul(1 << trouble.failures.min(16));
         trouble.failures = trouble.failures.saturating_add(1);
         trouble.not_before = now.saturating_add(wait.min(FETCH_AGAIN_MAX));
+    }
+
+    /// It is here as it should be, and of no use. That will not change with another try.
+    pub fn hopeless(&mut self, pack: Digest) {
+        let never = Trouble { failures: FETCH_FAILURES_MAX, not_before: Moment::MAX };
+        self.troubles.insert(pack, never);
     }
 
     /// Part of it came; the next try goes on from there.

@@ -54,7 +54,7 @@ impl Desk {
     }
 
     /// The LB is to be told, if that is news.
-    pub(super) fn report(&self, report: Report) {
+    pub(crate) fn report(&self, report: Report) {
         self.0.report.send_if_modified(|last| {
             let is_new = *last != report;
             *last = report;
@@ -71,7 +71,7 @@ impl Desk {
         self.0.line.subscribe()
     }
 
-    pub(super) fn wanted(&self) -> watch::Receiver<Wanted> {
+    pub(crate) fn wanted(&self) -> watch::Receiver<Wanted> {
         self.0.wanted.subscribe()
     }
 

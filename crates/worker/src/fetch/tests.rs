@@ -61,7 +61,6 @@ struct Rig {
     web: Web,
     dir: tempfile::TempDir,
     library: Library,
-    pool: PoolHandle,
     desk: Desk,
     metrics: Metrics,
     stop: CancellationToken,
@@ -81,8 +80,8 @@ impl Rig {
         let config = FetchConfig { budget_bytes, packs_url: Some(web.url()) };
         let terms = FetchTerms { config, arch: Arch::X86_64, for_all: true, pinned: Vec::new() };
         let desk = Desk::default();
-        let (l, p, d, m) = (library.clone(), handle.clone(), desk.clone(), metrics.clone());
-        let fetcher = Fetcher::new(terms, Arc::new(cellar), l, p, d, m).expect("a fetcher");
+        let (l, d, m) = (library.clone(), desk.clone(), metrics.clone());
+        let fetcher = Fetcher::new(terms, Arc::new(cellar), l, handle, d, m).expect("a fetcher");
         let stop = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         let stopped = stop.clone();
@@ -90,7 +89,7 @@ impl Rig {
             let _ = pool.run(stopped).await;
         });
         tasks.spawn(fetcher.run(stop.clone()));
-        Self { web, dir, library, pool: handle, desk, metrics, stop, tasks }
+        Self { web, dir, library, desk, metrics, stop, tasks }
     }
 
     async fn until_offered(&self, names: &[&str]) {

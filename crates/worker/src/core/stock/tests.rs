@@ -95,6 +95,9 @@ fn a_transfer_that_fails_is_left_alone_for_a_growing_time_and_then_not_promised(
     stock.failed(pack(1), now);
     stock.list(vec![listed(1, 50), listed(2, 50)]);
     assert_eq!(stock.next(now, idle), fetch(1, &[]), "a new catalogue is a new chance");
+    stock.hopeless(pack(1));
+    assert_eq!(stock.next(now, idle), Step::Wait(Moment::MAX));
+    assert_eq!(stock.able(idle), []);
 }
 
 /// What happens to a worker, by numbers.
