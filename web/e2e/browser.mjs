@@ -69,6 +69,8 @@ export async function writeFile(page, path, text) {
 export async function edit(page, text) {
   await page.locator('.editor .cm-content').click();
   await page.keyboard.press('Control+a');
+  // What is inserted over coloured text at once, Chromium tries to colour by a style of its own.
+  await page.keyboard.press('Delete');
   await page.keyboard.insertText(text);
 }
 
@@ -93,7 +95,7 @@ export const tab = (page, name) => page.getByRole('tab', { name }).click();
 export async function picture(page, name) {
   if (!process.env.PE_WEB_PICTURES) return;
   mkdirSync(images, { recursive: true });
-  // Without the place of a pointer and a cursor that blinks.
   await page.mouse.move(0, 0);
-  await page.screenshot({ path: `${images}${name}.png`, animations: 'disabled', caret: 'hide' });
+  // Hiding the caret would be a style of playwright's in the page, which the page's policy refuses.
+  await page.screenshot({ path: `${images}${name}.png`, caret: 'initial' });
 }
