@@ -132,11 +132,14 @@ test('a timeout keeps what was written, and says what to do', async () => {
   await close();
 });
 
-test('Escape cancels, and says so', async () => {
+test('the place in the queue is told, Escape cancels, and the page says so', async () => {
   const { page, close } = await newPage();
+  const steps = [{ state: 'queued', position: 3, wait_ms: 1200 }, { state: 'fetching', percent: 40, bytes: 4e6, bytes_total: 1e7 }];
+  await page.route('**/api/v1/progress/*', (route) => (steps.length > 0 ? route.fulfill({ json: steps.shift() }) : route.continue()));
   await open(page, linkOf({ image: 'busybox', command: ['sh', '-c', `sleep 50; echo ${Date.now()}`] }));
   await page.keyboard.press('Control+Enter');
-  await page.locator('.status[data-tone=busy]', { hasText: /Running|queue/ }).waitFor();
+  await page.locator('.status[data-tone=busy]', { hasText: /Number 3 in the queue[\s\S]*about 2 s to wait/ }).waitFor();
+  await page.locator('.status[data-tone=busy]', { hasText: /fetches the image: 40 %[\s\S]*4.0 MB of 10 MB/ }).waitFor();
   await page.waitForFunction(() => /[1-9]\.\d s/.test(document.querySelector('.ticking')?.textContent ?? ''));
   await picture(page, 'page-running');
   await page.keyboard.press('Escape');

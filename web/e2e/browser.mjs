@@ -69,6 +69,8 @@ export async function writeFile(page, path, text) {
 export async function edit(page, text) {
   await page.locator('.editor .cm-content').click();
   await page.keyboard.press('Control+a');
+  // What is inserted over coloured text at once, Chromium tries to colour by a style of its own.
+  await page.keyboard.press('Delete');
   await page.keyboard.insertText(text);
 }
 

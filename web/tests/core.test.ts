@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { plainRow, rowsOf, runsOf } from '../src/core/ansi';
 import { fromBase64, fromBase64Url, looksLikeText, sizeInWords, timeInWords, toBase64, toBase64Url, toUtf8 } from '../src/core/bytes';
@@ -37,6 +38,7 @@ describe('state', () => {
       { path: 'run.sh', data: toUtf8('#!/bin/sh\n'), executable: true },
       { path: 'data.bin', data: Uint8Array.of(0, 255, 1), executable: false },
     ],
+    directories: ['empty'],
     stdin: toUtf8('größe'),
     values: { optimise: '2' },
     command: ['gcc', 'main.c'],
@@ -47,6 +49,16 @@ describe('state', () => {
   test('comes back from JSON and from a link', () => {
     expect(fromJson(toJson(state))).toEqual(state);
     expect(fromJson(jsonOfHash(toHash(toJson(state))))).toEqual(state);
+  });
+  test('of the golden vector is read, and of each broken one nothing is', () => {
+    const vector = readFileSync(new URL('../../crates/proto/vectors/page_state_json-v1-full.json', import.meta.url), 'utf8');
+    const read = fromJson(vector);
+    const raw = JSON.parse(vector);
+    expect(read.directories).toEqual(['empty']);
+    expect([read.image, read.job, read.command]).toEqual([raw.image, raw.job, raw.command]);
+    for (const field of ['files', 'values', 'command', 'outputs', 'limits']) {
+      expect(() => fromJson(JSON.stringify({ ...raw, [field]: 'x' })), field).toThrow();
+    }
   });
   test('of a stranger is refused, not guessed', () => {
     expect(() => fromJson('{"v":2,"image":"a"}')).toThrow(/another version/);

@@ -10,6 +10,7 @@ mod cache;
 pub mod connections;
 mod file;
 pub mod http2;
+mod images;
 pub mod listen;
 mod memory;
 mod proxies;
@@ -60,6 +61,7 @@ pub struct Config {
     pub(crate) http2: Http2,
     pub(crate) connections: Connections,
     pub(crate) catalogue: Catalogue,
+    pub(crate) images_dir: PathBuf,
     pub(crate) workers: WorkerSettings,
     pub(crate) terms: Terms,
     pub(crate) grants: Grants,
@@ -230,6 +232,7 @@ impl Config {
                 limits::JOBS_MAX,
             )?,
             queue_wait: millis("queue.wait_ms", queue.wait_ms, limits::QUEUE_WAIT)?,
+            fetch_wait: millis("queue.fetch_wait_ms", queue.fetch_wait_ms, limits::FETCH_WAIT)?,
             releases_max: limits::RELEASES_MAX,
             reports_max: limits::REPORTS_MAX,
             lease_grace: millis("times.lease_grace_ms", times.lease_grace_ms, limits::LEASE_GRACE)?,
@@ -323,6 +326,7 @@ impl Config {
             connections: raw
                 .connections
                 .read(|key, given, default| count(key, given, default, 1_000_000))?,
+            images_dir: raw.images.dir(&catalogue),
             catalogue: read_catalogue(&catalogue)?,
             workers,
             terms,

@@ -8,6 +8,7 @@ pub mod edge;
 mod fleet;
 mod memory;
 mod ops;
+mod packs;
 pub mod trust;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use cache::{CacheMetrics, ShareMetrics};
 pub use admission::AdmissionMetrics;
 pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
+pub use packs::{PackMetrics, Part};
 
 /// All metrics.
 #[derive(Debug, Clone)]
@@ -74,6 +76,8 @@ pub struct Metrics {
     pub confirm: confirm::ConfirmMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
+    /// Of packs that workers fetch.
+    pub packs: PackMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -85,6 +89,8 @@ pub enum Route {
     Run,
     /// `GET /api/v1/results/{digest}`.
     Results,
+    /// `GET /api/v1/progress/{digest}`.
+    Progress,
     /// `GET /api/v1/images`.
     Images,
     /// `/api/v1/shares` and what is below.
@@ -103,6 +109,7 @@ impl Route {
         match self {
             Self::Run => "run",
             Self::Results => "results",
+            Self::Progress => "progress",
             Self::Images => "images",
             Self::Shares => "shares",
             Self::Page => "page",
@@ -213,6 +220,7 @@ impl Metrics {
             workers: build.gauge("workers", "Workers.")?,
             confirm: confirm::ConfirmMetrics::new(&build)?,
             trust: trust::TrustMetrics::new(&build)?,
+            packs: PackMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
             memory: MemoryMetrics::new(&build)?,

@@ -72,7 +72,7 @@ export async function start(): Promise<void> {
   );
   cells.value = made.slice(0, CELLS_MAX);
   isRunning.value = true;
-  const archive = archiveOf(store.inputFiles(), store.bytesOfFile(store.stdin.value));
+  const archive = archiveOf(store.inputFiles(), store.bytesOfFile(store.stdin.value), store.directories.value);
   let next = 0;
   const worker = async () => {
     while (next < cells.value.length && !mine.signal.aborted) {

@@ -42,7 +42,7 @@ export async function jobOf(config = store.configOf(store.imageReference.value, 
   const flaw = store.byHand.value ? null : store.formFlaw.value;
   if (flaw) throw new Error(`The form has a value that will not do (${flaw.pointer.replace('/values/', '')}): ${flaw.message}`);
   if ((config.args ?? []).length + store.entrypoint.value.length === 0) throw new Error('There is no command. Write one in the line at the top.');
-  const archive = archiveOf(store.inputFiles(), store.bytesOfFile(store.stdin.value));
+  const archive = archiveOf(store.inputFiles(), store.bytesOfFile(store.stdin.value), store.directories.value);
   return { config, archive, digest: await digestOf(config, archive, known) };
 }
 
@@ -155,7 +155,7 @@ const idOf = (value: object): number => {
 export function fingerprint(): string {
   return JSON.stringify([
     store.imageReference.value, store.arch.value, store.command.value, store.formCommand.value.env,
-    store.outputs.value, store.limits.value, store.files.value.map(idOf), store.stdin.value.text ?? idOf(store.stdin.value),
+    store.outputs.value, store.limits.value, store.directories.value, store.files.value.map(idOf), store.stdin.value.text ?? idOf(store.stdin.value),
   ]);
 }
 

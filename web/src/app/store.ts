@@ -3,7 +3,7 @@
 
 import { batch, computed, signal } from '@preact/signals';
 import { fromUtf8, looksLikeText, toUtf8, type Bytes } from '../core/bytes';
-import { findImage, referenceTo, type Catalogue, type Example, type Image } from '../core/catalogue';
+import { findImage, referenceTo, type Catalogue, type Example, type FileContent, type Image } from '../core/catalogue';
 import type { InputFile, Limits, RunConfig } from '../core/job';
 import { badPath } from '../core/path';
 import { defaultValues, expand, Flaw, withDefaults, type Expansion, type Values } from '../core/playground';
@@ -25,6 +25,8 @@ export const catalogue = signal<Catalogue | null>(null);
 export const imageReference = signal('');
 export const arch = signal<string | null>(null);
 export const files = signal<EditFile[]>([]);
+/** Folders with nothing in them, as a link may have. */
+export const directories = signal<string[]>([]);
 export const stdin = signal<EditFile>({ path: STDIN, text: '', data: new Uint8Array(0), executable: false });
 export const active = signal<string>(STDIN);
 export const values = signal<Values>({});
@@ -184,12 +186,15 @@ function takeFittingFile(next: Image): void {
 }
 
 export function loadExample(of: Image, example: Example): void {
-  const loaded = Object.entries(example.files).map(([path, content]) => {
+  const isFolder = (content: FileContent) => typeof content === 'object' && 'directory' in content;
+  const emptyFolders = Object.entries(example.files).filter(([, content]) => isFolder(content)).map(([path]) => path);
+  const loaded = Object.entries(example.files).filter(([, content]) => !isFolder(content)).map(([path, content]) => {
     const { data, executable } = bytesOf(content, path);
     return editFile(path, data, executable);
   });
   batch(() => {
     files.value = loaded;
+    directories.value = emptyFolders;
     stdin.value = editFile(STDIN, bytesOf(example.stdin ?? '', 'standard input').data, false);
     values.value = { ...(of.playground ? defaultValues(of.playground) : {}), ...(example.values ?? {}) };
     template.value = example.command ?? null;
@@ -203,6 +208,7 @@ export function currentState(job: string | null): State {
   return {
     image: imageReference.value,
     files: inputFiles(),
+    directories: directories.value,
     stdin: bytesOfFile(stdin.value),
     values: values.value,
     // An example's template is no part of a link, so its words are.
@@ -218,6 +224,7 @@ export function restoreState(state: State): void {
     imageReference.value = state.image;
     arch.value = null;
     files.value = state.files.map((file) => editFile(file.path, file.data, file.executable));
+    directories.value = state.directories;
     stdin.value = editFile(STDIN, state.stdin, false);
     values.value = state.values;
     template.value = null;

@@ -48,12 +48,17 @@ export interface Job {
   digest: string;
 }
 
-export function archiveOf(files: InputFile[], stdin: Bytes): Bytes {
+/** Folders are listed only while nothing is in them. */
+export function archiveOf(files: InputFile[], stdin: Bytes, directories: string[] = []): Bytes {
   const entries: Entry[] = files.map(({ path, data, executable }) => ({
     path: `input/${path}`,
     kind: executable ? 'executable' : 'file',
     data,
   }));
+  for (const path of directories) {
+    if (files.some((file) => file.path === path || file.path.startsWith(`${path}/`))) continue;
+    entries.push({ path: `input/${path}`, kind: 'directory', data: new Uint8Array(0) });
+  }
   if (stdin.length > 0) entries.push({ path: 'stdin', kind: 'file', data: stdin });
   return encodeArchive(entries, 'job');
 }

@@ -10,6 +10,8 @@ import { badPath } from './path';
 export interface State {
   image: string;
   files: InputFile[];
+  /** Folders with nothing in them: a program may look for them. */
+  directories: string[];
   stdin: Bytes;
   values: Record<string, string>;
   /** Written by hand; null: the form's. */
@@ -29,6 +31,7 @@ export class BadState extends Error {}
 export function toJson(state: State): string {
   const files: Record<string, FileContent> = {};
   for (const { path, data, executable } of state.files) files[path] = contentOf(data, executable);
+  for (const path of state.directories) files[path] ??= { directory: true };
   return JSON.stringify({
     v: 1,
     image: state.image,
@@ -70,11 +73,12 @@ export function fromJson(json: string): State {
   if (raw['v'] !== 1) throw new BadState('the link was made by another version of this page');
   if (typeof raw['image'] !== 'string') throw new BadState('the link names no image');
   const files: InputFile[] = [];
+  const directories: string[] = [];
   for (const [path, content] of Object.entries(record(raw['files'], 'files'))) {
     const why = badPath(path);
     if (why) throw new BadState(`a file of the link has a bad name: ${why}`);
-    if (isRecord(content) && content['directory'] === true) continue;
-    files.push({ path, ...bytesOf(content, path) });
+    if (isRecord(content) && content['directory'] === true) directories.push(path);
+    else files.push({ path, ...bytesOf(content, path) });
   }
   const values: Record<string, string> = {};
   for (const [name, value] of Object.entries(record(raw['values'], 'values'))) {
@@ -91,6 +95,7 @@ export function fromJson(json: string): State {
   return {
     image: raw['image'],
     files,
+    directories,
     stdin: bytesOf(raw['stdin'] ?? '', 'standard input').data,
     values,
     command: raw['command'] === null || raw['command'] === undefined ? null : words(raw['command']),

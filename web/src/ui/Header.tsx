@@ -82,7 +82,7 @@ function OpenInPage() {
     const { full } = await link.makeLinks();
     window.open(full, '_blank', 'noopener');
   };
-  return <button type="button" class="quiet" onClick={() => void open()}>Open in Program Explorer</button>;
+  return <button type="button" class="quiet" onClick={() => void open()}>Open<span class="wide-only"> in Program Explorer</span></button>;
 }
 
 export function Examples() {

@@ -10,6 +10,7 @@ const KEYS: [string, string][] = [
   [`${mod} F`, 'Find in the editor, or in the output that has the focus'],
   ['← →', 'Move between tabs'],
   ['F2, Delete', 'Rename or delete the file of the tab'],
+  ['F6', 'Go on to the next part: command, editor, result'],
   ['Esc, then Tab', 'Leave the editor'],
 ];
 

@@ -42,7 +42,7 @@ export function OutputFiles({ result }: { result: Result }) {
         </ul>
         <div class="outputs-tools">
           {files.length > 500 && <span>{files.length - 500} more are in the archive</span>}
-          <button type="button" class="quiet small" onClick={() => void downloadZip(files, name)}><Icon name="download" /> zip</button>
+          <button type="button" class="quiet small" onClick={() => downloadZip(files, name)}><Icon name="download" /> zip</button>
           <button type="button" class="quiet small" onClick={() => downloadTar(files, name)}><Icon name="download" /> tar</button>
         </div>
       </div>

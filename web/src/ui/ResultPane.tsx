@@ -90,8 +90,8 @@ function Status() {
   const shown = result.value;
   if (now.phase === 'looking') return <StatusLine tone="busy" title="Looking for a known result" />;
   if (now.phase === 'sending') return <Sending since={now.since} />;
-  if (now.phase === 'problem') return <StatusLine tone="bad" title={now.problem.title} />;
-  if (startProblem.value) return <StatusLine tone="bad" title={startProblem.value.title} />;
+  if (now.phase === 'problem') return <StatusLine tone="bad" title="Not run" />;
+  if (startProblem.value) return <StatusLine tone="bad" title="Not opened" />;
   if (now.note) return <StatusLine tone="warn" title={now.note} />;
   if (!shown) return <StatusLine tone="none" title="Nothing was run yet" />;
   const { tone, title } = outcomeInWords(shown);

@@ -1,6 +1,7 @@
 // Bytes to a file on the person's machine, exactly as they are. The type says that nothing should
 // open it by itself.
 
+import { zipSync } from 'fflate';
 import type { Bytes } from '../core/bytes';
 import type { OutputFile } from '../core/result';
 import { toTar } from '../core/tar';
@@ -16,8 +17,7 @@ export function download(name: string, data: Bytes): void {
   setTimeout(() => URL.revokeObjectURL(url), REVOKE_AFTER_MS);
 }
 
-export async function downloadZip(files: OutputFile[], name: string): Promise<void> {
-  const { zipSync } = await import('fflate');
+export function downloadZip(files: OutputFile[], name: string): void {
   // A zip made of the same files is the same.
   const mtime = new Date(1980, 0, 1);
   const entries = Object.fromEntries(

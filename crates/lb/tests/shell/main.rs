@@ -25,6 +25,7 @@ mod limits;
 mod link;
 mod loss;
 mod multipart;
+mod packs;
 mod requests;
 mod results;
 mod shares;

@@ -95,6 +95,9 @@ fn messages_of_the_link_match_their_vectors() {
     frame("lease_head-v1-full.hex", &samples::lease_head());
     frame("done_head-v1-full.hex", &samples::done_head());
     frame("state-v1-full.hex", &samples::state());
+    frame("fetches-v1-full.hex", &samples::fetches());
+    frame("wants-v1-full.hex", &samples::wants());
+    frame("wanted-v1-full.hex", &samples::wanted());
 }
 
 #[test]

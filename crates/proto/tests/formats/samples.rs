@@ -9,7 +9,10 @@ use pe_proto::api::{
 use pe_proto::archive::{Encoder, Kind};
 use pe_proto::catalogue::{self, Catalogue, Image, ImageConfig, Pack, Platform};
 use pe_proto::guest_config::GuestConfig;
-use pe_proto::link::{DoneHead, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Welcome};
+use pe_proto::link::{
+    DoneHead, Fetches, Fetching, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Wanted, Wants,
+    Welcome,
+};
 use pe_proto::outcome::{Clock, GuestPhases, RanOn, Truncated, Usage, WorkerPhases};
 use pe_proto::playground::{
     Choice, Conflict, Example, Field, Kind as FieldKind, Playground, Setting, Variable,
@@ -209,6 +212,19 @@ pub(crate) fn done_head() -> DoneHead {
 
 pub(crate) fn state() -> State {
     State { session: SESSION, draining: true, images: vec![PACK] }
+}
+
+pub(crate) fn fetches() -> Fetches {
+    let under_way = vec![Fetching { image: PACK, bytes: 4_096, bytes_total: 1_000_000 }];
+    Fetches { session: SESSION, able: vec![PACK, Digest([0x34; 32])], under_way }
+}
+
+pub(crate) fn wants() -> Wants {
+    Wants { session: SESSION, catalogue: Digest([0x35; 32]), known: vec![PACK] }
+}
+
+pub(crate) fn wanted() -> Wanted {
+    Wanted { catalogue: Digest([0x35; 32]), images: vec![Digest([0x34; 32]), PACK] }
 }
 
 /// A form with every kind of field.
