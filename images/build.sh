@@ -38,4 +38,4 @@ for recipe in "${recipes[@]}"; do
   entry=$out/$(basename "$(dirname "$recipe")").json
   [[ ! -s $entry ]] || entries+=("$entry")
 done
-jq -s '{version: 1, images: map(.image)}' "${entries[@]}" | write_atomically "$out/catalogue.json"
+jq -s '{version: 2, images: map(.image)}' "${entries[@]}" | write_atomically "$out/catalogue.json"

@@ -57,9 +57,10 @@ jq -n --arg stamp "$stamp" --arg name "$name" --arg version "$version" --arg tit
     image: {
       name: $name, tags: [$version, "latest"], title: $title, description: $description,
       platforms: [{
-        arch: $arch, digest: $digest, pack: {digest: $digest, bytes: $bytes},
+        arch: $arch, digest: $digest, pack: {digest: $digest, bytes: $bytes, prefix: ""},
         config: {entrypoint: [], cmd: $cmd, env: [$path], workdir: "", user: ""}
-      }]
+      }],
+      playground: null
     }
   }' | write_atomically "$out/$name.json"
 say "version $version, $(( bytes / 1048576 )) MiB in $SECONDS s"

@@ -34,9 +34,9 @@ fi
 
 digest=sha256:$(printf '1%.0s' {1..64})
 cat >"$scratch/catalogue.json" <<END
-{"version":1,"images":[{"name":"busybox","tags":["1"],"title":"BusyBox","description":"","platforms":[
-  {"arch":"x86_64","digest":"$digest","pack":{"digest":"$digest","bytes":1},
-   "config":{"entrypoint":[],"cmd":["echo","hello"],"env":[],"workdir":"","user":""}}]}]}
+{"version":2,"images":[{"name":"busybox","tags":["1"],"title":"BusyBox","description":"","platforms":[
+  {"arch":"x86_64","digest":"$digest","pack":{"digest":"$digest","bytes":1,"prefix":""},
+   "config":{"entrypoint":[],"cmd":["echo","hello"],"env":[],"workdir":"","user":""}}],"playground":null}]}
 END
 # The job of readiness checks, in the words of scripted workers.
 printf '[canary]\nargs = ["exit", "0"]\n' >"$scratch/lb.toml"

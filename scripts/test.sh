@@ -12,7 +12,7 @@ else
   cargo xtask check
 fi
 # Peers' own judges of what deploy/ has for them; without them those tests are skipped, and say so.
-vm-assets/tools.sh prometheus nginx || true
+vm-assets/tools.sh prometheus nginx docker-registry skopeo libgpgme11 libassuan0 umoci || true
 if command -v cargo-nextest >/dev/null; then
   scripts/step.sh "unit and property tests" \
     cargo nextest run --locked --workspace --exclude pe-e2e --exclude pe-fleet --no-fail-fast

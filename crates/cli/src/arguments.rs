@@ -1,6 +1,7 @@
 //! The arguments, as clap sees them. What they mean together is [`crate::request`]'s.
 
 pub mod admin;
+pub mod image;
 mod replay;
 
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ pub enum Command {
     /// List the images that the server has
     #[command(after_help = help::IMAGES)]
     Images(ImagesArgs),
+    /// Make packs of images from registries and archives, and look after the catalogue
+    #[command(after_help = help::IMAGE)]
+    Image(image::ImageArgs),
     /// Wait until the server can run jobs
     #[command(after_help = help::WAIT_READY)]
     WaitReady(WaitReadyArgs),

@@ -6,6 +6,7 @@
 
 mod admin;
 mod deliver;
+mod image;
 mod images;
 mod replay;
 mod run;
@@ -50,6 +51,8 @@ enum Failure {
     Catalogue(serde_json::Error),
     #[error("cannot write to standard output: {0}")]
     Stdout(std::io::Error),
+    #[error("{0}")]
+    Image(#[from] image::ImageFailure),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -65,6 +68,7 @@ impl Failure {
             | Self::Link { .. }
             | Self::State(_)
             | Self::Token { .. } => USAGE,
+            Self::Image(failure) => failure.exit_status(),
             Self::Admin(_)
             | Self::Client(_)
             | Self::Catalogue(_)
@@ -109,6 +113,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Admin(args) => admin::admin(*args).await,
         Command::Replay(args) => replay::replay(*args).await,
         Command::Images(args) => images::images(args).await,
+        Command::Image(args) => image::image(args).await,
         Command::WaitReady(args) => wait_ready::wait_ready(args).await,
         Command::Version => {
             let version = format!("pe {}\n", env!("CARGO_PKG_VERSION"));

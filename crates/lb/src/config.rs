@@ -10,6 +10,7 @@ mod cache;
 pub mod connections;
 mod file;
 pub mod http2;
+mod images;
 pub mod listen;
 mod memory;
 mod proxies;
@@ -23,10 +24,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
 use pe_proto::link::token_in;
+use pe_proto::playground::Playground;
+use pe_proto::{Digest, path};
 
 use crate::core::admission::Policy;
 use crate::core::broker::Terms;
@@ -59,6 +61,7 @@ pub struct Config {
     pub(crate) http2: Http2,
     pub(crate) connections: Connections,
     pub(crate) catalogue: Catalogue,
+    pub(crate) images_dir: PathBuf,
     pub(crate) workers: WorkerSettings,
     pub(crate) terms: Terms,
     pub(crate) grants: Grants,
@@ -229,6 +232,7 @@ impl Config {
                 limits::JOBS_MAX,
             )?,
             queue_wait: millis("queue.wait_ms", queue.wait_ms, limits::QUEUE_WAIT)?,
+            fetch_wait: millis("queue.fetch_wait_ms", queue.fetch_wait_ms, limits::FETCH_WAIT)?,
             releases_max: limits::RELEASES_MAX,
             reports_max: limits::REPORTS_MAX,
             lease_grace: millis("times.lease_grace_ms", times.lease_grace_ms, limits::LEASE_GRACE)?,
@@ -322,6 +326,7 @@ impl Config {
             connections: raw
                 .connections
                 .read(|key, given, default| count(key, given, default, 1_000_000))?,
+            images_dir: raw.images.dir(&catalogue),
             catalogue: read_catalogue(&catalogue)?,
             workers,
             terms,
@@ -389,6 +394,20 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, BadConfig> {
         let mut env = image.platforms.iter().flat_map(|platform| &platform.config.env);
         if let Some(pair) = env.find(|pair| !pair.contains('=') || pair.starts_with('=')) {
             return Err(bad(format!("image `{}`: env `{pair}` has no name", image.name)));
+        }
+        for prefix in image.platforms.iter().map(|platform| &platform.pack.prefix) {
+            let wrong = if prefix.is_empty() { None } else { path::check_str(prefix).err() };
+            if let Some(why) = wrong {
+                return Err(bad(format!("image `{}`: pack prefix `{prefix}`: {why}", image.name)));
+            }
+        }
+        let flaws = image.playground.iter().flat_map(Playground::check).collect::<Vec<_>>();
+        if let Some((first, others)) = flaws.split_first() {
+            let more = match others.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            return Err(bad(format!("image `{}`: playground{first}{more}", image.name)));
         }
     }
     Ok(catalogue)

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::core::broker::{Broker, Census, Decision, ParkRefused, Terms};
-use crate::core::ids::{JobId, SlotId};
+use crate::core::ids::{Fit, JobId, SlotId};
 use crate::core::moment::Moment;
 use crate::core::trust::ledger::Fault;
 use crate::limits::DRIVER_MESSAGES_MAX;
@@ -54,6 +54,7 @@ pub struct Driver {
     epoch: Instant,
     inbox: mpsc::Receiver<Message>,
     census: watch::Sender<Census>,
+    wanted: watch::Sender<Arc<[Fit]>>,
     metrics: Metrics,
     parked: HashMap<SlotId, oneshot::Sender<Result<SlotVerdict, ParkRefused>>>,
     leases: HashMap<SlotId, oneshot::Sender<LeaseEnd>>,
@@ -75,6 +76,7 @@ impl Driver {
     pub fn new(terms: Terms, poll: std::time::Duration, metrics: Metrics) -> (Self, Handle) {
         let (outbox, inbox) = mpsc::channel(DRIVER_MESSAGES_MAX);
         let (census, observer) = watch::channel(Census::default());
+        let (wanted, wants) = watch::channel(Arc::default());
         let epoch = Instant::now();
         let driver = Self {
             broker: Broker::new(terms),
@@ -82,12 +84,13 @@ impl Driver {
             epoch,
             inbox,
             census,
+            wanted,
             metrics,
             parked: HashMap::new(),
             leases: HashMap::new(),
             jobs: HashMap::new(),
         };
-        (driver, Handle::new(outbox, observer, epoch, poll))
+        (driver, Handle::new(outbox, observer, wants, epoch, poll))
     }
 
     /// Runs until all handles are gone.
@@ -136,6 +139,7 @@ impl Driver {
             Message::Change { worker, offer, is_draining } => {
                 self.broker.worker_changes(worker, offer, is_draining, now);
             }
+            Message::Fetches { worker, fetches } => self.broker.worker_fetches(worker, fetches),
             Message::Gone(Gone::Worker(worker)) => {
                 self.broker.worker_leaves(worker, now);
                 // What it lost is held against it while it is still known.
@@ -192,6 +196,9 @@ impl Driver {
             Message::Strike { name, fault } => self.strike(&name, fault),
             Message::Survey(answer) => {
                 let _ = answer.send(self.survey());
+            }
+            Message::Whereabouts { job, answer } => {
+                let _ = answer.send(self.broker.whereabouts(job, now));
             }
             Message::OrderQuarantine { worker, is_on, answer } => {
                 let _ = answer.send(self.order_quarantine(worker, is_on));
@@ -279,7 +286,10 @@ impl Driver {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        if let Some(wanted) = self.broker.wanted() {
+            self.wanted.send_replace(wanted.into());
+        }
         let census = self.broker.census();
         self.metrics.observe_census(&census);
         self.census.send_if_modified(|last| {

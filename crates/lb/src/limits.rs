@@ -376,6 +376,23 @@ pub const PROXY_HEADER_BYTES_MAX: usize = 2048;
 /// Proxies between a client and us that a header may name.
 pub const HOPS_MAX: usize = 16;
 
+/// How long a job may wait for an image that a worker fetches: some hundred megabytes over a home's
+/// line. Whoever cannot wait so long says so (`pe-deadline-ms`).
+pub const FETCH_WAIT: Duration = Duration::from_secs(120);
+
+/// Packs that one worker's connection fetches at a time. It fetches one or two.
+pub const PACK_TRANSFERS_PER_WORKER: usize = 2;
+
+/// Packs being sent at a time, to all workers: each has a thread reading for it now and then, and
+/// holds [`PACK_PIECE_BYTES`] and what its stream's buffer takes.
+pub const PACK_TRANSFERS_MAX: usize = 32;
+
+/// Read of a pack at a time.
+pub const PACK_PIECE_BYTES: usize = 128 * 1024;
+
+/// A worker that takes nothing of a pack for so long loses its place among the transfers.
+pub const PACK_STALL: Duration = Duration::from_secs(60);
+
 /// Worker connections; each may carry thousands of slots.
 pub const WORKER_CONNECTIONS_MAX: usize = 1024;
 

@@ -7,6 +7,7 @@ pub mod edge;
 mod fleet;
 mod memory;
 mod ops;
+mod packs;
 pub mod trust;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use cache::{CacheMetrics, ShareMetrics};
 pub use admission::AdmissionMetrics;
 pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
+pub use packs::{PackMetrics, Part};
 
 /// All metrics.
 #[derive(Debug, Clone)]
@@ -71,6 +73,8 @@ pub struct Metrics {
     pub memory: MemoryMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
+    /// Of packs that workers fetch.
+    pub packs: PackMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -82,6 +86,8 @@ pub enum Route {
     Run,
     /// `GET /api/v1/results/{digest}`.
     Results,
+    /// `GET /api/v1/progress/{digest}`.
+    Progress,
     /// `GET /api/v1/images`.
     Images,
     /// `/api/v1/shares` and what is below.
@@ -100,6 +106,7 @@ impl Route {
         match self {
             Self::Run => "run",
             Self::Results => "results",
+            Self::Progress => "progress",
             Self::Images => "images",
             Self::Shares => "shares",
             Self::Page => "page",
@@ -209,6 +216,7 @@ impl Metrics {
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
             trust: trust::TrustMetrics::new(&build)?,
+            packs: PackMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
             memory: MemoryMetrics::new(&build)?,

@@ -16,6 +16,7 @@ use crate::shell::app::App;
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
 const LIVE: [&str; 12] = [
     "catalogue",
+    "images",
     "wall_ms_default",
     "wall_ms_max",
     "admin",

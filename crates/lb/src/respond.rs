@@ -389,8 +389,8 @@ pub enum LinkRefusal {
     /// No such path.
     #[error("no such path on the worker link")]
     NotFound,
-    /// Another method than POST.
-    #[error("the worker link takes POST")]
+    /// Another method than the path takes.
+    #[error("the path does not take this method")]
     Method,
     /// The frame at the head of the body is not what it should be.
     #[error("malformed message")]
@@ -425,11 +425,17 @@ pub enum LinkRefusal {
     /// More slots than the load balancer takes.
     #[error("no room for more slots")]
     Slots,
+    /// No such pack, or it is not here.
+    #[error("no such pack here")]
+    NoPack,
+    /// Enough packs are being sent.
+    #[error("too many packs at a time")]
+    Transfers,
 }
 
 impl LinkRefusal {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Unauthorized,
         Self::NotFound,
         Self::Method,
@@ -448,6 +454,8 @@ impl LinkRefusal {
         Self::Deployment,
         Self::Visits,
         Self::Slots,
+        Self::NoPack,
+        Self::Transfers,
     ];
 
     /// Label.
@@ -467,6 +475,8 @@ impl LinkRefusal {
             Self::Deployment => "deployment",
             Self::Visits => "visits",
             Self::Slots => "slots",
+            Self::NoPack => "no-pack",
+            Self::Transfers => "transfers",
         }
     }
 
@@ -474,13 +484,13 @@ impl LinkRefusal {
     pub fn respond(self) -> Response<Outgoing> {
         let status = match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoPack => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Session | Self::NotHeld => StatusCode::CONFLICT,
             Self::TooManySlots | Self::Visits => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::Slots => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Slots | Self::Transfers => StatusCode::SERVICE_UNAVAILABLE,
             Self::Misfit(_) => StatusCode::FORBIDDEN,
             Self::Deployment => StatusCode::MISDIRECTED_REQUEST,
             Self::BadResult => StatusCode::UNPROCESSABLE_ENTITY,

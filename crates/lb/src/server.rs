@@ -36,6 +36,7 @@ use crate::shell::edge::listener::Listener;
 use crate::shell::edge::{Edge, admin, client, gate, worker};
 use crate::shell::health::{self, CanaryJob, Questions, Readiness};
 use crate::shell::link::door::Door;
+use crate::shell::link::packs::Transfers;
 use crate::shell::live::Live;
 use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
@@ -167,6 +168,7 @@ impl Server {
         let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
             door,
+            transfers: Transfers::default(),
             admit: Arc::new(admit),
             live: Live::new(&config)?,
             reload: Reload::new(config.source),

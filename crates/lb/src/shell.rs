@@ -11,6 +11,7 @@ pub mod access;
 pub mod admin;
 
 pub mod intake;
+pub mod progress;
 pub mod results;
 pub mod run;
 pub mod shares;

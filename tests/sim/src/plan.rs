@@ -178,6 +178,7 @@ fn setting(rng: &mut fastrand::Rng) -> Setting {
     let terms = Terms {
         queue_jobs_max: rng.usize(1..12),
         queue_wait: seconds(rng, 2..20),
+        fetch_wait: Duration::from_secs(60),
         releases_max: 2,
         reports_max: 1,
         lease_grace: seconds(rng, 1..8),

@@ -24,6 +24,7 @@ use crate::server::Server;
 use crate::units::show_bytes;
 use crate::words::{names, printable};
 
+use super::images::catalogue;
 use super::{Failure, blocking, print, say};
 
 pub(super) async fn replay(args: ReplayArgs) -> Result<u8, Failure> {
@@ -103,9 +104,16 @@ async fn command(
     client: &Client,
     state: &PageState,
 ) -> Result<(Vec<String>, BTreeMap<String, String>), Failure> {
-    match &state.command {
-        Some(words) => Ok((words.clone(), BTreeMap::new())),
-        None => Err(BadState::NoCommand.into()),
+    let catalogue = catalogue(client).await?;
+    let image = catalogue.find(&state.image, None);
+    // What is no image of the server's is the server's to say.
+    let form = image.and_then(|(image, _)| image.playground.as_ref());
+    let made = form.map(|form| form.expand(&state.values)).transpose();
+    let made = made.map_err(|flaw| BadState::Form(flaw.to_string()))?;
+    match (&state.command, made) {
+        (Some(words), made) => Ok((words.clone(), made.unwrap_or_default().env)),
+        (None, Some(made)) => Ok((made.args, made.env)),
+        (None, None) => Err(BadState::NoCommand.into()),
     }
 }
 

@@ -24,7 +24,7 @@ pub enum BadState {
     #[error("it has no command, and the image has no form to make one")]
     NoCommand,
     /// What the form makes of its values.
-    #[error("the form of the image does not take its values: {0}")]
+    #[error("the form of the image does not take its values: {}", printable(.0))]
     Form(String),
 }
 

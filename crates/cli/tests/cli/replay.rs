@@ -27,6 +27,26 @@ fn share(state: &Value) -> Vec<u8> {
     http("200 OK", "application/json", state.to_string().as_bytes())
 }
 
+/// The catalogue, with a form.
+fn images() -> Vec<u8> {
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let catalogue = json!({"version": 2, "images": [{
+        "name": "busybox", "tags": ["1"], "title": "BusyBox", "description": "",
+        "platforms": [{"arch": "x86_64", "digest": digest,
+            "pack": {"digest": digest, "bytes": 1, "prefix": ""},
+            "config": {"entrypoint": [], "cmd": [], "env": [], "workdir": "", "user": ""}}],
+        "playground": {
+            "command": ["cat", "{number}", "{file}"], "env": [{"name": "LINES", "field": "lines"}],
+            "fields": [
+                {"name": "number", "label": "Numbers", "kind": "flag", "default": false, "args": ["-n"]},
+                {"name": "file", "label": "File", "kind": "file", "types": [], "default": "b.txt", "args": ["{}"]},
+                {"name": "lines", "label": "Lines", "kind": "number", "min": 1, "max": 9, "step": 1, "default": 5, "args": []},
+            ],
+        },
+    }]});
+    http("200 OK", "application/json", catalogue.to_string().as_bytes())
+}
+
 fn unknown() -> Vec<u8> {
     let problem = json!({
         "type": "urn:pe:problem:unknown-result", "title": "no", "status": 404, "detail": "no",
@@ -57,19 +77,19 @@ fn the_same_job_is_run_again_past_the_cache_and_found_the_same() {
     let server = Scripted::new();
     let link = format!("{}/s/{ID}", server.url());
     let answer = printed(b"hello\n", &[(Kind::File, "output/x", b"1")]);
-    let asked = server.answer(vec![share(&state(job().into())), answer.clone(), answer]);
+    let asked = server.answer(vec![share(&state(job().into())), answer.clone(), images(), answer]);
     let done = output(&mut replay(&[&link]));
     let (status, stdout, stderr) = texts(&done);
     assert_eq!((status, stderr), (Some(0), ""));
     assert_eq!(stdout, "same: exited with 0, 6 bytes on stdout, 0 bytes on stderr, and x\n");
     let asked = asked.join().expect("served");
-    let [looked, found, ran] = asked.as_slice() else { panic!("{asked:?}") };
+    let [looked, found, _, ran] = asked.as_slice() else { panic!("{asked:?}") };
     assert!(looked.head.starts_with(&format!("GET /api/v1/shares/{ID} HTTP")), "{}", looked.head);
     assert!(found.head.starts_with(&format!("GET /api/v1/results/{} HTTP", job())));
     assert_eq!(found.header("accept"), Some("application/vnd.pe.v1"));
     let (config, entries) = ran.job();
     let expected = json!({
-        "image": "busybox:1", "args": ["sh", "a.sh"], "env": {}, "outputs": ["*.o"],
+        "image": "busybox:1", "args": ["sh", "a.sh"], "env": {"LINES": "5"}, "outputs": ["*.o"],
         "limits": {"wall_ms": 7000}, "requires": {}, "cache": "off",
     });
     assert_eq!(serde_json::to_value(&config).expect("JSON"), expected);
@@ -96,7 +116,7 @@ fn every_difference_is_told_and_the_status_says_that_there_is_one() {
         (Kind::File, "stdout", b"one\ntwice\n"),
     ];
     let now = result(exited(3), &entries);
-    let asked = server.answer(vec![share(&state(job().into())), then, now]);
+    let asked = server.answer(vec![share(&state(job().into())), then, images(), now]);
     let done = output(&mut replay(&[&link]));
     let (status, stdout, stderr) = texts(&done);
     assert_eq!((status, stderr), (Some(1), ""));
@@ -121,7 +141,7 @@ fn another_server_may_run_it_and_the_answer_may_be_json() {
     let (home, there) = (Scripted::new(), Scripted::new());
     let (link, server) = (format!("{}/s/{ID}", home.url()), there.url());
     let home = home.answer(vec![share(&state(job().into())), printed(b"a", &[])]);
-    let there = there.answer(vec![printed(b"b", &[])]);
+    let there = there.answer(vec![images(), printed(b"b", &[])]);
     let done = output(&mut replay(&["--json", "--server", &server, &link]));
     let (status, stdout, _) = texts(&done);
     assert_eq!(status, Some(1));
@@ -130,7 +150,8 @@ fn another_server_may_run_it_and_the_answer_may_be_json() {
     assert_eq!(told["differences"][0]["what"], "stdout");
     assert_eq!(told["then"]["job"], job());
     home.join().expect("served");
-    assert_eq!(paths(&there.join().expect("served")), ["POST /api/v1/run"]);
+    let there = there.join().expect("served");
+    assert_eq!(paths(&there), ["GET /api/v1/images", "POST /api/v1/run"]);
 }
 
 #[test]
@@ -140,11 +161,45 @@ fn a_state_without_a_result_is_compared_with_what_is_known_of_its_job() {
     std::fs::write(&file, state(Value::Null).to_string()).expect("a file");
     let server = Scripted::new();
     let url = server.url();
-    let asked = server.answer(vec![printed(b"a", &[]), printed(b"a", &[])]);
+    let asked = server.answer(vec![images(), printed(b"a", &[]), printed(b"a", &[])]);
     let done = output(&mut replay(&["--server", &url, file.to_str().expect("text")]));
     assert_eq!(texts(&done).0, Some(0), "{done:?}");
     let asked = asked.join().expect("served");
-    assert_eq!(paths(&asked), ["POST /api/v1/run", &format!("GET /api/v1/results/{}", job())]);
+    assert_eq!(
+        paths(&asked),
+        ["GET /api/v1/images", "POST /api/v1/run", &format!("GET /api/v1/results/{}", job())]
+    );
+}
+
+/// What the page had from the image's form, words and variables.
+#[test]
+fn a_state_without_a_command_has_what_the_form_of_its_image_makes_of_its_values() {
+    let state_with = |values: Value| {
+        let mut state = state(job().into());
+        state["command"] = Value::Null;
+        state["values"] = values;
+        share(&state)
+    };
+    let answer = || printed(b"a", &[]);
+    let server = Scripted::new();
+    let link = format!("{}/s/{ID}", server.url());
+    let state = state_with(json!({"number": "true", "lines": ""}));
+    let asked = server.answer(vec![state, answer(), images(), answer()]);
+    let done = output(&mut replay(&[&link]));
+    assert_eq!(texts(&done).0, Some(0), "{done:?}");
+    let asked = asked.join().expect("served");
+    let (config, _) = asked.last().expect("a run").job();
+    assert_eq!(config.args.as_deref(), Some(["cat", "-n", "b.txt"].map(str::to_owned).as_slice()));
+    assert!(config.env.is_empty());
+
+    let server = Scripted::new();
+    let link = format!("{}/s/{ID}", server.url());
+    let asked = server.answer(vec![state_with(json!({"colour": "red"})), answer(), images()]);
+    let done = output(&mut replay(&[&link]));
+    let (status, _, stderr) = texts(&done);
+    assert_eq!(status, Some(2), "{stderr}");
+    assert!(stderr.contains("the form of the image does not take its values"), "{stderr}");
+    asked.join().expect("served");
 }
 
 #[test]
@@ -152,8 +207,13 @@ fn nothing_to_compare_with_is_no_success() {
     let server = Scripted::new();
     let link = format!("{}/s/{ID}", server.url());
     let gone = "cd".repeat(32);
-    let asked =
-        server.answer(vec![share(&state(gone.into())), unknown(), printed(b"a", &[]), unknown()]);
+    let asked = server.answer(vec![
+        share(&state(gone.into())),
+        unknown(),
+        images(),
+        printed(b"a", &[]),
+        unknown(),
+    ]);
     let done = output(&mut replay(&[&link]));
     let (status, stdout, stderr) = texts(&done);
     assert_eq!((status, stdout), (Some(125), ""));

@@ -43,6 +43,9 @@
 //! workers here now, and those that were here within `worker_grace` (a worker that reconnects,
 //! or a load balancer that just started, is waited for).
 //!
+//! Workers may fetch images. A job of one that nobody offers, but somebody could fetch, waits as
+//! long as that may take; [`wants`] has it.
+//!
 //! Cost: matching is logarithmic in slots and jobs, and linear in the number of *distinct* offers
 //! (sets of images) that hold the image, which is one for a fleet of equal workers.
 
@@ -63,8 +66,8 @@ use timers::{Timer, Timers};
 pub use fleet::{Offer, ParkRefused};
 pub use survey::{HeldLease, WaitingJob, WorkerCensus};
 pub use terms::{
-    Arrival, Begun, Census, Claim, Decision, HedgeTerms, Loss, NotHeld, Place, Refusal, Spare,
-    Submission, Terms, Who,
+    Arrival, Begun, Census, Claim, Decision, Fetch, Fetches, HedgeTerms, Loss, NotHeld, Place,
+    Refusal, Spare, Submission, Terms, Whereabouts, Who,
 };
 
 mod fleet;
@@ -77,6 +80,7 @@ mod steps;
 mod survey;
 mod terms;
 mod timers;
+mod wants;
 
 #[cfg(test)]
 mod model;
@@ -99,6 +103,8 @@ pub struct Broker {
     hedges: Budget,
     next_lease: u64,
     draining: bool,
+    /// Somebody fetches who was not asked to yet.
+    is_wanted_stale: bool,
     decisions: VecDeque<Decision>,
 }
 
@@ -181,6 +187,7 @@ impl Broker {
             hedges: Budget::new(&terms.hedge),
             next_lease: 1,
             draining: false,
+            is_wanted_stale: false,
             decisions: VecDeque::new(),
         }
     }
@@ -313,7 +320,7 @@ impl Broker {
             return;
         } else if self.draining {
             Some(Refusal::Draining)
-        } else if !self.fleet.may_ever_run(fit, now) {
+        } else if !self.may_ever_run(fit, now) {
             Some(Refusal::NoWorker)
         } else {
             None

@@ -10,6 +10,7 @@ use super::admit::Admit;
 use super::edge::{Edge, Patience};
 use super::health::Readiness;
 use super::link::door::Door;
+use super::link::packs::Transfers;
 use super::live::Live;
 use super::memory::Memory;
 use super::request_id::RequestIds;
@@ -55,6 +56,8 @@ pub struct App {
     pub patience: Patience,
     /// Who is let in as a worker.
     pub door: Door,
+    /// Packs on their way to workers.
+    pub transfers: Transfers,
     /// What connections share.
     pub edge: Edge,
 }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use pe_proto::JobSpec;
 use pe_proto::api::RunConfig;
 use pe_proto::catalogue::Catalogue;
+use pe_proto::{Arch, Digest, JobSpec};
 
+use super::link::stock::Stock;
 use super::pages::Pages;
 use super::site::Site;
 use crate::config::{AdminTerms, Config};
@@ -25,6 +26,8 @@ pub struct Settings {
     /// Everything served from memory.
     pub pages: Pages,
     site: Option<Arc<Site>>,
+    /// What workers may fetch.
+    pub stock: Stock,
     /// What jobs may ask for.
     pub grants: Grants,
     /// Who may ask on the admin listener.
@@ -75,10 +78,18 @@ impl Live {
 }
 
 impl Settings {
+    /// Length of the pack that holds an image; 0 if there is none.
+    pub fn pack_bytes(&self, arch: Arch, image: Digest) -> u64 {
+        let mut platforms = self.catalogue.images.iter().flat_map(|image| &image.platforms);
+        let platform = platforms.find(|it| it.arch == arch && it.digest == image);
+        platform.map_or(0, |platform| platform.pack.bytes)
+    }
+
     fn new(config: &Config, site: Option<Arc<Site>>) -> Result<Self, serde_json::Error> {
         Ok(Self {
             pages: Pages::new(&config.catalogue, site.clone())?,
             site,
+            stock: Stock::new(&config.catalogue, &config.images_dir)?,
             catalogue: config.catalogue.clone(),
             grants: config.grants,
             admin: config.admin.clone(),

@@ -20,7 +20,7 @@ use super::health::Report;
 use super::outgoing::Outgoing;
 use super::request_id::{REQUEST_ID, RequestIds};
 use super::vitals::Pulse;
-use super::{results, run, shares, site};
+use super::{progress, results, run, shares, site};
 use crate::core::client::Client;
 use crate::metrics::Route;
 use crate::respond::Failure;
@@ -39,9 +39,10 @@ pub struct Endpoint {
 }
 
 /// All of them. Whatever else there is, is a page.
-pub const API: [Endpoint; 7] = [
+pub const API: [Endpoint; 8] = [
     Endpoint { path: RUN_PATH, allow: RUNS, route: Route::Run },
     Endpoint { path: "/api/v1/results/{digest}", allow: READS, route: Route::Results },
+    Endpoint { path: "/api/v1/progress/{digest}", allow: READS, route: Route::Progress },
     Endpoint { path: IMAGES_PATH, allow: READS, route: Route::Images },
     Endpoint { path: SHARES_PATH, allow: RUNS, route: Route::Shares },
     Endpoint { path: "/api/v1/shares/{id}", allow: READS, route: Route::Shares },
@@ -197,6 +198,10 @@ async fn dispatch(
         },
         Route::Results => match app.admit.arrive(&client, headers) {
             Ok(_) => results::answer(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
+        Route::Progress => match app.admit.arrive(&client, headers) {
+            Ok(_) => progress::answer(app, path).await,
             Err(failure) => Err(failure),
         },
         Route::Health => Ok(health(app, path).await),

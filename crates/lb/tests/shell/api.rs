@@ -10,10 +10,11 @@ use pe_lb::respond::Failure;
 use pe_lb::shell::router::API;
 use pe_proto::api::{
     Answer, AnswerFile, AnswerHead, CacheStatus, Content, FileBytes, LimitsRequest, PageState,
-    Phases, ProblemKind, Requires, RunConfig, RunRequest,
+    Phases, ProblemKind, Progress, Requires, RunConfig, RunRequest,
 };
-use pe_proto::catalogue::{Catalogue, Image, ImageConfig, Pack, Platform};
+use pe_proto::catalogue::{Catalogue, Image, ImageConfig, Pack, Platform, VERSION};
 use pe_proto::outcome::{Clock, Fault, RanOn, Usage};
+use pe_proto::playground::Playground;
 use pe_proto::{Arch, Digest, JobLimits, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,21 +160,83 @@ fn the_file_has_every_field_of_an_answer_and_no_other() {
     fields.extend(written(&file(FileBytes::Base64(String::new()))));
     check("AnswerFile", fields);
     let digest = Digest([0; 32]);
-    let pack = Pack { digest, bytes: 0 };
+    let pack = Pack { digest, bytes: 0, prefix: String::new() };
     check("Pack", written(&pack));
     let config = ImageConfig::default();
     check("ImageConfig", written(&config));
     let platform = Platform { arch: Arch::X86_64, digest, pack, config };
     check("Platform", written(&platform));
+    let playground: Playground = serde_json::from_value(form()).expect("a playground");
+    check("Playground", written(&playground));
+    let form = serde_json::to_value(&playground).expect("JSON");
+    for (schema, place) in [
+        ("Variable", "/env/0"),
+        ("Conflict", "/conflicts/0"),
+        ("Setting", "/conflicts/0/if"),
+        ("Choice", "/fields/1/options/0"),
+        ("Example", "/examples/0"),
+    ] {
+        check(schema, keys(at(&form, place)));
+    }
+    let schemas = at(&api, "/components/schemas/Field/oneOf").as_array().expect("a list");
+    let fields = at(&form, "/fields").as_array().expect("a list");
+    assert_eq!(schemas.len(), fields.len());
+    for (schema, field) in schemas.iter().zip(fields) {
+        assert_eq!(at(schema, "/properties/kind/const"), at(field, "/kind"));
+        assert_eq!(keys(at(schema, "/properties")), keys(field), "{}", at(field, "/kind"));
+    }
     let image = Image {
         name: String::new(),
         tags: Vec::new(),
         title: String::new(),
         description: String::new(),
         platforms: vec![platform],
+        playground: Some(playground.clone()),
     };
     check("Image", written(&image));
-    check("Catalogue", written(&Catalogue { version: 1, images: vec![image] }));
+    check("Catalogue", written(&Catalogue { version: VERSION, images: vec![image] }));
+}
+
+/// A form with a field of each kind, in the order of the file.
+fn form() -> Value {
+    let field = |kind: &str, more: Value| {
+        let mut field = serde_json::json!({"name": kind, "label": kind, "help": "", "kind": kind});
+        field.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
+        field
+    };
+    serde_json::json!({
+        "categories": [], "takes": [], "makes": [], "wall_ms": null, "command": ["{flag}"],
+        "env": [{"name": "NAME", "field": "text"}],
+        "fields": [
+            field("flag", serde_json::json!({"default": true, "args": []})),
+            field("choice", serde_json::json!({"default": "a",
+                "options": [{"value": "a", "label": "A", "args": []}]})),
+            field("number", serde_json::json!({"min": 1, "max": 2, "step": 1, "default": null, "args": []})),
+            field("text", serde_json::json!({"default": "", "bytes_max": 9, "is_words": false, "args": []})),
+            field("file", serde_json::json!({"default": "", "types": [], "args": []})),
+        ],
+        "conflicts": [{"if": {"field": "choice", "value": "a"},
+            "not": {"field": "flag", "value": "false"}, "why": "so"}],
+        "examples": [{"title": "x", "description": "", "files": {}, "stdin": "", "values": {},
+            "command": null}],
+    })
+}
+
+#[test]
+fn the_file_has_every_state_of_a_job_under_way_and_no_other() {
+    let api = openapi();
+    let schemas = at(&api, "/components/schemas/Progress/oneOf").as_array().expect("a list");
+    let all = [
+        Progress::Queued { position: 1, wait_ms: Some(1) },
+        Progress::fetching(1, 2),
+        Progress::Running { for_ms: 1 },
+    ];
+    assert_eq!(schemas.len(), all.len());
+    for (schema, progress) in schemas.iter().zip(all) {
+        let json = serde_json::to_value(progress).expect("JSON");
+        assert_eq!(at(schema, "/properties/state/const"), at(&json, "/state"));
+        assert_eq!(keys(at(schema, "/properties")), keys(&json), "{json}");
+    }
 }
 
 #[test]

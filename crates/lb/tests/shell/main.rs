@@ -24,6 +24,7 @@ mod limits;
 mod link;
 mod loss;
 mod multipart;
+mod packs;
 mod requests;
 mod results;
 mod shares;

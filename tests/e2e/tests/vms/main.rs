@@ -7,6 +7,7 @@
 
 mod cached;
 mod daemons;
+mod distribution;
 mod exactness;
 mod faults;
 mod fleet;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("pe", pe::all()),
         ("cached", cached::all()),
         ("daemons", daemons::all()),
+        ("distribution", distribution::all()),
         ("load", load::all()),
         ("fleet", fleet::all()),
         ("many", many::all()),

@@ -23,7 +23,7 @@ impl Broker {
         }
         let refusal = if found.losses + found.reports > 0 {
             Refusal::WorkerLost
-        } else if self.fleet.offers(found.fit) {
+        } else if self.fleet.offers(found.fit) || self.fleet.could_fetch(found.fit) {
             Refusal::QueueTimeout(place)
         } else {
             Refusal::NoWorker
@@ -184,7 +184,7 @@ impl Broker {
 
     /// Puts a job that was leased back in the queue, or leases it again at once.
     pub(super) fn wait_again(&mut self, job: JobId, lane: Lane, now: Moment) {
-        let until = now.after(self.terms.queue_wait);
+        let until = now.after(self.queue_wait(lane.fit));
         let Some(found) = self.jobs.get_mut(&job) else {
             return;
         };

@@ -5,7 +5,7 @@
 //! before it can be kept. The task publishes the result before it says that the run is over, so whoever comes
 //! too late for the flight finds it in the cache.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use pe_proto::api::{CachePolicy, CacheStatus};
@@ -43,6 +43,8 @@ struct Shared {
     run: AbortHandle,
     request_id: Arc<str>,
     started: Instant,
+    /// Not to keep it: its body takes memory.
+    order: Weak<Order>,
 }
 
 /// A flight as operators see it.
@@ -96,6 +98,11 @@ impl Flights {
         rows.into_iter().map(row).collect()
     }
 
+    /// What the youngest run of a job that is under way was handed in as.
+    pub fn order(&self, job: Digest) -> Option<Arc<Order>> {
+        self.core().latest(job).and_then(|shared| shared.order.upgrade())
+    }
+
     /// Who asks for this job from now on does not share a run that is under way.
     pub fn purge(&self, job: Digest) {
         self.core().part(job);
@@ -137,6 +144,7 @@ pub(super) fn board(
     let start = |flight: FlightId| {
         let (sender, progress) = watch::channel(Progress::Running);
         let request_id = Arc::from(order.request_id.as_str());
+        let handed_in = Arc::downgrade(&order);
         let run = run(
             Arc::clone(app),
             Closing(Arc::clone(app), flight),
@@ -147,7 +155,7 @@ pub(super) fn board(
             sender,
         );
         let run = app.flights.tasks.spawn(run.in_current_span()).abort_handle();
-        Shared { progress, run, request_id, started: Instant::now() }
+        Shared { progress, run, request_id, started: Instant::now(), order: handed_in }
     };
     let boarded = {
         let mut core = app.flights.core();

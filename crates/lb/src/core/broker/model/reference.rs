@@ -6,7 +6,7 @@ use std::time::Duration;
 use pe_proto::Digest;
 use pe_proto::link::LeaseId;
 
-use super::events::{Answer, Concrete, image, images, priority};
+use super::events::{Answer, Concrete, ables, image, images, priority};
 use crate::core::broker::fleet::past_max;
 use crate::core::broker::rtt::{Budget, Rtt};
 use crate::core::broker::timers::Timer;
@@ -16,6 +16,7 @@ use crate::core::moment::Moment;
 use crate::limits::LATE_RESULT_GRACE;
 
 mod places;
+mod wants;
 
 use places::{next, take_turn};
 
@@ -45,6 +46,7 @@ pub(super) struct Model {
 pub(super) struct ModelWorker {
     slots_max: usize,
     images: BTreeSet<Digest>,
+    able: BTreeSet<Digest>,
     is_draining: bool,
     is_silent: bool,
     is_drained: bool,
@@ -222,7 +224,7 @@ impl Model {
     }
 
     fn wait(&mut self, id: JobId) {
-        let until = self.now.after(self.terms.queue_wait);
+        let until = self.now.after(self.queue_wait(self.jobs[&id].fit));
         let deadline = self.jobs[&id].deadline.unwrap_or(until);
         if self.jobs[&id].is_spare {
             self.jobs.remove(&id);
@@ -325,6 +327,11 @@ impl Model {
                     }
                 }
                 self.match_waiting();
+            }
+            Concrete::Fetches(worker, able) => {
+                if let Some(worker) = self.workers.get_mut(&worker) {
+                    worker.able = ables(able).into_iter().collect();
+                }
             }
             Concrete::Leave(worker) => {
                 self.parked.retain(|(_, owner, ..)| *owner != worker);
@@ -501,7 +508,7 @@ impl Model {
                     let job = self.jobs.remove(&id).unwrap();
                     let refusal = match (job.losses + job.reports, self.offering(job.fit).len()) {
                         (1.., _) => Refusal::WorkerLost,
-                        (0, 0) => Refusal::NoWorker,
+                        (0, 0) if !self.could_fetch(job.fit) => Refusal::NoWorker,
                         (0, _) => Refusal::QueueTimeout(place),
                     };
                     self.refuse(id, refusal);

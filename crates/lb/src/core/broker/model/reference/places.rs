@@ -82,6 +82,7 @@ impl Model {
     pub(super) fn submit(&mut self, id: JobId, claim: Claim, fit: Fit, spare: Option<Spare>) {
         let graced = |at: Moment| self.now.since(at) < self.terms.worker_grace;
         let may_run = !self.offering(fit).is_empty()
+            || self.could_fetch(fit)
             || graced(Moment::START)
             || self.left.get(&fit).is_some_and(|at| graced(*at));
         if self.is_draining {
@@ -121,7 +122,7 @@ impl Model {
         }
         let service = self.services.get(&fit).copied().unwrap_or_default().min(WALL);
         let patience = deadline.map(|deadline| deadline.saturating_sub(service));
-        let patience = self.terms.queue_wait.min(patience.unwrap_or(Duration::MAX));
+        let patience = self.queue_wait(fit).min(patience.unwrap_or(Duration::MAX));
         if self.latest_for(&job).is_none() {
             let place = self.place(id, &job);
             let is_fresh = |job: &&ModelJob| {
