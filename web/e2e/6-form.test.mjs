@@ -14,7 +14,7 @@ async function withForm(page) {
     const catalogue = await response.json();
     const gcc = catalogue.images.find((image) => image.name === 'gcc');
     gcc.playground = playground;
-    catalogue.images = [gcc, ...catalogue.images.filter((image) => image !== gcc)];
+    catalogue.images = [gcc, ...catalogue.images.filter((image) => image !== gcc).map((image) => ({ ...image, playground: null }))];
     await route.fulfill({ response, json: catalogue });
   });
 }

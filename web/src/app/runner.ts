@@ -25,7 +25,9 @@ export const generation = signal(0);
 export const ranInputs = signal('');
 export const autoRun = signal(false);
 
-const POLL_MS = 400;
+// Each question counts as a request of this client, so they become rarer.
+const POLL_MS_FIRST = 400;
+const POLL_MS_MAX = 2000;
 const RETRIES_MAX = 8;
 const DEBOUNCE_MS = 700;
 
@@ -100,8 +102,8 @@ function fail(controller: AbortController, problem: Problem, fresh: boolean): vo
 /** Asks how a run is getting on until it ended. */
 async function poll(digest: string, controller: AbortController): Promise<void> {
   const { signal: aborted } = controller;
-  while (!aborted.aborted) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  for (let wait = POLL_MS_FIRST; !aborted.aborted; wait = Math.min(POLL_MS_MAX, wait * 1.3)) {
+    await new Promise((resolve) => setTimeout(resolve, wait));
     if (aborted.aborted) return;
     const progress = await progressOf(digest, aborted).catch(() => null);
     if (!aborted.aborted && progress && state.value.phase === 'sending') state.value = { ...state.value, progress };

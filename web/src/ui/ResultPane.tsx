@@ -135,7 +135,7 @@ function Sending({ since }: { since: number }) {
   const { state } = runner;
   const progress = state.value.phase === 'sending' ? state.value.progress : null;
   const title =
-    progress?.state === 'queued' ? (progress.position && progress.position > 1 ? `Number ${progress.position} in the queue` : 'Next in the queue')
+    progress?.state === 'queued' ? placeInQueue(progress.position ?? 0)
     : progress?.state === 'fetching' ? `A worker fetches the image: ${progress.percent ?? 0} %`
     : progress?.state === 'running' ? 'Running'
     : 'Running';
@@ -148,6 +148,9 @@ function Sending({ since }: { since: number }) {
     </StatusLine>
   );
 }
+
+const placeInQueue = (position: number): string =>
+  position === 0 ? 'In the queue' : position === 1 ? 'Next in the queue' : `Number ${position} in the queue`;
 
 function Streams({ result }: { result: Result }) {
   const { answer, stdout, stderr } = result;
