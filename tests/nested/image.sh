@@ -34,6 +34,8 @@ say "fetching and unpacking ${packages[*]}"
 extract_packages "${packages[@]}"
 trim
 lay_skeleton
+# dash is not among the packages.
+ln -sf bash "$root/usr/bin/sh"
 echo 'kvm:x:104:' >>"$root/etc/group"
 
 # The cloud kernel has what the lab needs (KVM, Landlock, userfaultfd), and boots faster than the big one.

@@ -4,13 +4,18 @@
 //! it usually is): on a host of that kind, or in the nested lab. Elsewhere each test says in one
 //! line that it was skipped.
 
+use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use pe_proto::Outcome;
-use pe_worker::config::{RawConfig, RestoreChoice, VmmChoice};
+use pe_worker::config::{Config, RawConfig, RestoreChoice, VmmChoice};
 use pe_worker::core::pool::How;
+use pe_worker::probe::Candidate;
+use pe_worker::vm::accel::Accel;
 use pe_worker::vm::ch::Program;
+use pe_worker::worker::Foundation;
 
 mod support {
     pub(crate) mod cases;
@@ -22,26 +27,35 @@ use support::rig::{Rig, stdout};
 /// The lab is an emulated machine in which a guest boots twenty times slower.
 const BOOT_MS: u64 = 180_000;
 
-/// What VMs are made of here, or `None` and a line that cannot be overlooked.
-async fn rig(coldplug: &[&str], restore: RestoreChoice) -> Option<Rig> {
+/// The program, or `None` and a line that cannot be overlooked.
+fn program() -> Option<Program> {
     let named = std::env::var_os("CLOUD_HYPERVISOR").map(PathBuf::from);
-    let missing = match Program::find(named.as_deref()) {
-        Ok(_) => pe_worker::probe::no_kvm(pe_proto::Arch::X86_64).map(str::to_owned),
-        Err(none) => Some(none.to_string()),
-    };
-    if let Some(reason) = missing {
+    let found = Program::find(named.as_deref()).map_err(|none| none.to_string());
+    let usable = found.and_then(|program| match pe_worker::probe::no_kvm(pe_proto::Arch::X86_64) {
+        Some(reason) => Err(reason.to_owned()),
+        None => Ok(program),
+    });
+    if let Err(reason) = &usable {
         // Past the harness, which keeps what a passing test says to itself.
         let _ = writeln!(std::io::stderr(), "SKIPPED: no VM on cloud-hypervisor here: {reason}");
-        return None;
     }
-    let settings = RawConfig {
-        vmm: Some(VmmChoice::CloudHypervisor),
-        cloud_hypervisor: named,
+    usable.ok()
+}
+
+fn settings(program: &Path, restore: RestoreChoice) -> RawConfig {
+    RawConfig {
+        cloud_hypervisor: Some(program.to_owned()),
         restore: Some(restore),
         boot_ms: Some(BOOT_MS),
         memory_mib: Some(512),
         ..support::rig::settings()
-    };
+    }
+}
+
+/// What VMs are made of here, if they can be made.
+async fn rig(coldplug: &[&str], restore: RestoreChoice) -> Option<Rig> {
+    let settings =
+        RawConfig { vmm: Some(VmmChoice::CloudHypervisor), ..settings(&program()?.path, restore) };
     let rig = support::rig::rig(coldplug, settings).await;
     assert_eq!(rig.backend.vmm(), "cloud-hypervisor-kvm");
     Some(rig)
@@ -108,4 +122,39 @@ async fn a_vm_that_is_booted_runs_a_job_too() {
     let collected = rig.run(vm, "cat a", async |_| {}).await;
     assert_eq!(collected.meta.outcome, Outcome::Exited { code: 0 });
     assert_eq!(stdout(&collected), "data");
+}
+
+/// It is remembered, so nothing better is tried; what comes after it is tried all the same.
+#[tokio::test]
+async fn a_vmm_that_is_remembered_and_fails_today_gives_way_to_the_next() {
+    let Some(Program { path, said, .. }) = program() else { return };
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mode = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755));
+    mode(dir.path()).expect("mode");
+    let here = dir.path().join("cloud-hypervisor");
+    fs::copy(path, &here).expect("copy");
+    let settings = RawConfig {
+        state_dir: Some(dir.path().to_owned()),
+        ..settings(&here, RestoreChoice::Boot)
+    };
+    let config = Config::load(None, settings, 2).expect("config");
+    let tried = async || {
+        let foundation = Foundation::lay(&config).await.expect("something runs guests");
+        let trials = foundation.trials().iter();
+        trials.map(|trial| (trial.candidate, trial.failure.is_none())).collect::<Vec<_>>()
+    };
+    let ch = Candidate::CloudHypervisor;
+    assert_eq!(tried().await, [(ch, true)]);
+    let verdict = || fs::read_to_string(dir.path().join("vmm-verdict")).expect("a verdict");
+    assert!(verdict().starts_with("cloud-hypervisor-kvm\n"), "{}", verdict());
+    // It says that it is the same one and runs no guest: where VMMs are it is not even started.
+    fs::remove_file(&here).expect("remove");
+    fs::write(&here, format!("#!/bin/sh\necho '{said}'\n")).expect("write");
+    mode(&here).expect("mode");
+    assert_eq!(Program::find(Some(&here)).expect("it says so").said, said);
+    let kvm = Candidate::Qemu(Accel::Kvm);
+    assert_eq!(tried().await, [(ch, false), (kvm, true)]);
+    assert!(verdict().starts_with("qemu-kvm\n"), "{}", verdict());
+    // From now on that one is where the worker begins.
+    assert_eq!(tried().await, [(kvm, true)]);
 }

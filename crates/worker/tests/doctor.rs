@@ -4,6 +4,7 @@
 //! Needs what `make` builds, as the tests of QEMU do.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -24,7 +25,7 @@ fn build_dir() -> PathBuf {
     }
 }
 
-/// A doctor's visit to this host, emulated, with one thing or another not as it should be.
+/// A doctor's visit to this host, with one thing or another not as it should be.
 struct Visit {
     dir: tempfile::TempDir,
     images: PathBuf,
@@ -32,11 +33,16 @@ struct Visit {
 }
 
 impl Visit {
+    /// Guests are emulated, which works everywhere.
     fn new() -> Self {
+        Self::with(&["--accel", "tcg"])
+    }
+
+    fn with(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("tempdir");
         let images = dir.path().join("images");
         smallest_image(&images);
-        Self { dir, images, flags: Vec::new() }
+        Self { dir, images, flags: Vec::new() }.flags(flags)
     }
 
     fn images(self, images: impl Into<PathBuf>) -> Self {
@@ -56,7 +62,7 @@ impl Visit {
 
     fn run(&self, extra: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_pe-worker"))
-            .args(["doctor", "--accel", "tcg", "--slots", "1", "--memory-mib", "512"])
+            .args(["doctor", "--slots", "1", "--memory-mib", "512"])
             .arg("--images")
             .arg(&self.images)
             .arg("--vm-assets")
@@ -203,6 +209,48 @@ fn without_an_lb_to_compare_with_the_exit_status_is_0() {
     assert_eq!(text.lines().find(too_long), None);
     assert!(!text.contains('\x1b'), "colour is for terminals");
     assert!(text.contains("pass  boot") && text.contains(", 0 fail\n"), "{text}");
+}
+
+/// In the nested lab, or on a host like those of the hosted service; elsewhere it says that it was
+/// skipped.
+#[test]
+fn on_cloud_hypervisor_as_root_nothing_of_the_isolation_is_missing() {
+    let named = std::env::var_os("CLOUD_HYPERVISOR").map(PathBuf::from);
+    let program = match pe_worker::vm::ch::Program::find(named.as_deref()) {
+        Ok(program) => program.path,
+        Err(none) => return skip(&none.to_string()),
+    };
+    if let Some(reason) = pe_worker::probe::no_kvm(pe_proto::Arch::X86_64) {
+        return skip(reason);
+    }
+    if !nix::unistd::geteuid().is_root() || !Path::new("/sys/fs/cgroup/cgroup.procs").exists() {
+        return skip("not root, or no cgroup v2");
+    }
+    let program = program.to_str().expect("text");
+    // A boot limit that fits a machine that is itself emulated.
+    let flags = ["--vmm", "cloud-hypervisor", "--cloud-hypervisor", program, "--boot-ms", "180000"];
+    let verdicts = Visit::with(&flags).verdicts();
+    for id in [
+        "boot",
+        "kvm",
+        "vmm",
+        "vm-user",
+        "seccomp",
+        "cgroup",
+        "landlock",
+        "namespaces",
+        "userfaultfd",
+    ] {
+        let (verdict, seen) = verdicts.get(id).expect("known");
+        assert_eq!(verdict, "pass", "{id}: {seen}");
+    }
+    let (_, seen) = verdicts.get("boot").expect("boot");
+    assert!(seen.contains("cloud-hypervisor-kvm: ready and saved after"), "{seen}");
+}
+
+/// Past the harness, which keeps what a passing test says to itself.
+fn skip(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: no doctor of cloud-hypervisor here: {reason}");
 }
 
 #[test]

@@ -483,10 +483,16 @@ fn an_ordinary_user_s_vmm_is_confined_by_landlock() {
         eprintln!("NOT SHOWN HERE: this user can start no cloud-hypervisor: {log}");
         return;
     }
-    assert!(log.contains("the worker is not root"), "{log}");
     let line = plain.lines().find(|line| line.contains("\"tried\"")).expect("its report");
     let said = said(line);
-    if !log.contains("landlock") || !log.contains("held=\"seccomp landlock") {
+    // A worker that has no other VMM to go on with ends before it tells what holds.
+    let landlock = if is_cloud_hypervisor() {
+        fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|on| on.contains("landlock"))
+    } else {
+        assert!(log.contains("the worker is not root"), "{log}");
+        log.contains("held=\"seccomp landlock")
+    };
+    if !landlock {
         eprintln!("NOT SHOWN HERE: landlock: {log}");
         return;
     }
