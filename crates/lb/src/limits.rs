@@ -144,6 +144,14 @@ pub const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// Time until a result that must be collected finds room.
 pub const RESULT_ROOM_WAIT: Duration = Duration::from_secs(10);
 
+/// The same while its own client has its share. Its worker waits all the while with the result of
+/// somebody who does not read: short, or a few such clients have every worker waiting.
+pub const RESULT_SHARE_WAIT: Duration = Duration::from_millis(250);
+
+/// Threads for work that must not hold others up: large results made into JSON or packed, files of
+/// the cache. Each may have a few copies of a result in hand, which nobody accounts for.
+pub const BLOCKING_THREADS_MAX: usize = 8;
+
 /// How much of a result in the binary form is checked before any of it is sent. Smaller results
 /// are checked whole, so that a worker lost while it sends them is never seen by the client.
 pub const RELAY_HELD_BYTES: usize = 64 * 1024;
