@@ -51,6 +51,12 @@ check:
 	cargo xtask check
 	shellcheck -x $$(git ls-files '*.sh' .ci/run tests/nested/guest)
 
+## bench-import  Import of a large image against skopeo, umoci and mkfs.erofs (RUNS=n of each)
+.PHONY: bench-import
+bench-import:
+	@scripts/step.sh "building pe" cargo build --quiet --release --locked -p pe-cli
+	@scripts/bench-import.sh $(RUNS)
+
 ## bench-nested  Ways to start a VM of cloud-hypervisor, in the nested lab (VMS=n of each)
 .PHONY: bench-nested
 bench-nested: assets
