@@ -5,6 +5,7 @@
 
 mod admin;
 mod hostile;
+mod image;
 mod problems;
 mod questions;
 mod running;

@@ -63,12 +63,12 @@ impl SourceName {
     /// # Errors
     /// What is no name, or may be two things.
     pub fn read_here(text: &str) -> Result<Self, BadSourceName> {
-        match text.parse()? {
-            Self::Registry(_) if !text.starts_with("docker:") && Path::new(text).exists() => {
-                Err(BadSourceName::Ambiguous(text.to_owned()))
-            }
-            name => Ok(name),
+        let name: Self = text.parse()?;
+        let is_bare = matches!(name, Self::Registry(_)) && !text.starts_with("docker:");
+        if is_bare && Path::new(text).exists() {
+            return Err(BadSourceName::Ambiguous(text.to_owned()));
         }
+        Ok(name)
     }
 }
 

@@ -310,7 +310,7 @@ fn case_27_archives_that_lie_are_refused() {
         docker_tar(&file, &listed("c.json", json!([layer])), files, &links);
         match image(&name) {
             Err(SourceError::Archive { why: BadArchive::Missing(path), .. }) => {
-                assert_eq!(path, layer)
+                assert_eq!(path, layer);
             }
             other => panic!("{layer}: {other:?}"),
         }

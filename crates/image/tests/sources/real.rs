@@ -179,7 +179,7 @@ fn a_real_registry_lets_in_who_has_a_password() {
             Ok(_) => assert!(is_let_in),
             Err(SourceError::Registry(why)) => match *why {
                 RegistryError::Unauthorized { why: BadAuth::Anonymous, .. } => {
-                    assert!(password.is_none())
+                    assert!(password.is_none());
                 }
                 RegistryError::Unauthorized { why: BadAuth::Denied(_), .. } => assert!(!is_let_in),
                 other => panic!("{other}"),

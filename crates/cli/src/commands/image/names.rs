@@ -81,7 +81,9 @@ impl Name {
                 path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned)
             }
         };
-        named.and_then(|name| Self::read(&name).ok()).ok_or_else(|| BadName::Needed(text.to_owned()))
+        named
+            .and_then(|name| Self::read(&name).ok())
+            .ok_or_else(|| BadName::Needed(text.to_owned()))
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) fn list(args: &ListArgs) -> Result<(String, u8), ImageFailure> {
     }
     if entries.is_empty() {
         let dir = args.store.into.display().to_string();
-        let text = format!("There are no images in {}; `pe image import` makes some.\n", printable(&dir));
+        let text =
+            format!("There are no images in {}; `pe image import` makes some.\n", printable(&dir));
         return Ok((text, 0));
     }
     let mut rows = vec![["IMAGE", "ARCH", "PACK", "SIZE", "FROM"].map(str::to_owned).to_vec()];

@@ -44,7 +44,11 @@ impl Watch {
 fn words(progress: Progress, images: usize) -> String {
     match progress {
         Progress::Layer { image, layer, layers, bytes, bytes_total } => {
-            let which = if images > 1 { format!("image {} of {images}, ", image + 1) } else { String::new() };
+            let which = if images > 1 {
+                format!("image {} of {images}, ", image + 1)
+            } else {
+                String::new()
+            };
             format!(
                 "{which}layer {} of {layers} {} {} of {}",
                 layer + 1,
@@ -71,8 +75,12 @@ mod tests {
 
     #[test]
     fn the_bar_tells_layer_and_bytes() {
-        let layer = |bytes| Progress::Layer { image: 0, layer: 1, layers: 3, bytes, bytes_total: 4096 };
-        assert_eq!(words(layer(0), 1), "layer 2 of 3 [------------------------] 0 bytes of 4.0 KiB");
+        let layer =
+            |bytes| Progress::Layer { image: 0, layer: 1, layers: 3, bytes, bytes_total: 4096 };
+        assert_eq!(
+            words(layer(0), 1),
+            "layer 2 of 3 [------------------------] 0 bytes of 4.0 KiB"
+        );
         assert_eq!(
             words(layer(2048), 2),
             "image 1 of 2, layer 2 of 3 [############------------] 2.0 KiB of 4.0 KiB"

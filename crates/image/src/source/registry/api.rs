@@ -193,7 +193,8 @@ impl Api {
     /// connected to.
     fn turn(&self, from: &Url, location: &str) -> Result<Url, RegistryError> {
         let to = from.join(location).map_err(|why| self.led(location, why))?;
-        if !to.endpoint.tls && !(self.rule.plain && self.rule.names(&to.endpoint)) {
+        let may_be_plain = self.rule.plain && self.rule.names(&to.endpoint);
+        if !to.endpoint.tls && !may_be_plain {
             return Err(self.led(&to.shown(), BadTurn::Plain));
         }
         Ok(to)

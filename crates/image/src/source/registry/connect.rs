@@ -101,7 +101,8 @@ impl Connector {
         let endpoint = url::endpoint(&uri);
         let endpoint = endpoint.ok_or_else(|| ConnectError::Host(uri.to_string()))?;
         let is_named = self.rule.names(&endpoint);
-        if !endpoint.tls && !(is_named && self.rule.plain) {
+        let may_be_plain = is_named && self.rule.plain;
+        if !endpoint.tls && !may_be_plain {
             return Err(ConnectError::Plain);
         }
         let addresses = self.addresses(&endpoint, is_named && self.rule.private).await?;

@@ -135,18 +135,18 @@ impl RegistryError {
 
     /// Whether it may in the middle of a download, when all was well a moment ago.
     pub(super) fn may_pass_midway(&self) -> bool {
-        match self {
-            Self::Connect { why, .. } => match &**why {
-                ConnectError::Resolve(_)
-                | ConnectError::Tcp(_)
-                | ConnectError::Tls(_)
-                | ConnectError::Silent(_) => true,
-                ConnectError::Address { .. }
-                | ConnectError::Addresses
-                | ConnectError::Plain
-                | ConnectError::Host(_) => false,
-            },
-            _ => self.may_pass(),
+        let Self::Connect { why, .. } = self else {
+            return self.may_pass();
+        };
+        match &**why {
+            ConnectError::Resolve(_)
+            | ConnectError::Tcp(_)
+            | ConnectError::Tls(_)
+            | ConnectError::Silent(_) => true,
+            ConnectError::Address { .. }
+            | ConnectError::Addresses
+            | ConnectError::Plain
+            | ConnectError::Host(_) => false,
         }
     }
 }
