@@ -7,8 +7,8 @@
 
 mod cached;
 mod daemons;
-mod examples;
 mod exactness;
+mod examples;
 mod faults;
 mod fleet;
 mod journal;
