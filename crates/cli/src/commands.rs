@@ -6,6 +6,7 @@
 
 mod admin;
 mod deliver;
+mod form;
 mod image;
 mod images;
 mod run;
@@ -26,6 +27,8 @@ use crate::request::BadRequest;
 enum Failure {
     #[error("{0}")]
     Arguments(#[from] BadRequest),
+    #[error("{0}")]
+    Form(#[from] form::BadForm),
     #[error("{0}")]
     Input(#[from] BadInput),
     #[error("{0}")]
@@ -52,6 +55,7 @@ impl Failure {
     fn exit_status(&self) -> u8 {
         match self {
             Self::Arguments(_)
+            | Self::Form(_)
             | Self::Input(_)
             | Self::Key(_)
             | Self::Out { .. }
