@@ -174,6 +174,16 @@ pub struct RunArgs {
     #[arg(long)]
     pub timings: bool,
 
+    /// Run this example of the image, by its title; `pe images --json` has them
+    ///
+    /// Its files and standard input are sent, unless you give some of your own.
+    #[arg(long, value_name = "TITLE", conflicts_with = "command")]
+    pub example: Option<String>,
+
+    /// Make the command by the image's form, with this value of a field (repeatable)
+    #[arg(long, value_name = "FIELD=VALUE", action = ArgAction::Append, conflicts_with = "command")]
+    pub set: Vec<String>,
+
     /// The command, after `--`; the image's own if absent
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,

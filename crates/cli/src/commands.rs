@@ -6,6 +6,7 @@
 
 mod admin;
 mod deliver;
+mod form;
 mod image;
 mod images;
 mod replay;
@@ -29,6 +30,8 @@ use crate::words::printable;
 enum Failure {
     #[error("{0}")]
     Arguments(#[from] BadRequest),
+    #[error("{0}")]
+    Form(#[from] form::BadForm),
     #[error("{0}")]
     Input(#[from] BadInput),
     #[error("{0}")]
@@ -61,6 +64,7 @@ impl Failure {
     fn exit_status(&self) -> u8 {
         match self {
             Self::Arguments(_)
+            | Self::Form(_)
             | Self::Input(_)
             | Self::Key(_)
             | Self::Out { .. }

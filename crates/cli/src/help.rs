@@ -199,6 +199,16 @@ Examples:
 
 Exit status: 0, or 125 if there is no pack, or 2 for a mistake in the arguments.";
 
+pub(crate) const IMAGE_REFRESH: &str = "\
+Only images that were imported from a tag of a registry are asked for. One that cannot be asked stays as
+it is; after a week of that the command fails, so that somebody looks.
+
+Examples:
+  pe image refresh
+  pe image refresh --max-age 1h --into images
+
+Exit status: 0, or 125 if an image could not be asked for in a week.";
+
 pub(crate) const IMAGE_LIST: &str = "\
 Examples:
   pe image list

@@ -6,12 +6,13 @@
 //! asynchronous part, the client of registries, is hidden in [`source`].
 //!
 //! Suggested reading order: [`oci`], [`reference`], [`source`], [`flatten`], [`confined`],
-//! [`pack`], [`store`], [`labels`], [`lint`].
+//! [`pack`], [`store`], [`labels`], [`lint`], [`fresh`].
 
 #![deny(unsafe_code)]
 
 pub mod limits;
 
+pub mod fresh;
 pub mod labels;
 pub mod lint;
 

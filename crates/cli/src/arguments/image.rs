@@ -1,12 +1,15 @@
 //! Arguments of `pe image`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand};
 use pe_image::reference::Authority;
 
 use super::ArchArg;
 use crate::help;
+use crate::limits::MAX_AGE_MAX;
+use crate::units::{BadUnit, parse_duration};
 
 /// Arguments of `pe image`.
 #[derive(Debug, Args)]
@@ -22,6 +25,9 @@ pub enum ImageCommand {
     /// Make a pack of an image and put it into the catalogue
     #[command(after_help = help::IMAGE_IMPORT)]
     Import(Box<ImportArgs>),
+    /// Ask registries whether tags name other images by now, and import those
+    #[command(after_help = help::IMAGE_REFRESH)]
+    Refresh(Box<RefreshArgs>),
     /// List the images of a catalogue, and where each is from
     #[command(after_help = help::IMAGE_LIST)]
     List(ListArgs),
@@ -107,6 +113,28 @@ pub struct ImportArgs {
     /// No progress
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Arguments of `pe image refresh`.
+#[derive(Debug, Args)]
+pub struct RefreshArgs {
+    /// Ask again what was asked longer ago than this
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = max_age)]
+    pub max_age: Duration,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
+
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
+    /// No progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+fn max_age(text: &str) -> Result<Duration, BadUnit> {
+    parse_duration(text, Duration::from_secs(1), MAX_AGE_MAX)
 }
 
 /// Arguments of `pe image list`.

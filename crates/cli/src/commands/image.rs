@@ -7,6 +7,7 @@
 mod import;
 mod inspect;
 mod names;
+mod refresh;
 mod settings;
 mod store;
 mod watch;
@@ -91,6 +92,7 @@ pub(super) async fn image(args: ImageArgs) -> Result<u8, Failure> {
     let (text, status) = blocking(move || match args.what {
         ImageCommand::Import(args) => import::import(&args),
         ImageCommand::Pack(args) => import::pack(&args),
+        ImageCommand::Refresh(args) => refresh::refresh(&args),
         ImageCommand::List(args) => store::list(&args),
         ImageCommand::Rm(args) => store::remove(&args),
         ImageCommand::Inspect(args) => inspect::inspect(&args),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use pe_proto::api::IMAGES_PATH;
-use pe_proto::catalogue::Catalogue;
+use pe_proto::catalogue::{Catalogue, Image};
 
 use crate::arguments::ImagesArgs;
 use crate::client::{Client, Patience};
@@ -43,7 +43,7 @@ fn table(catalogue: &Catalogue) -> String {
         return "The server has no images.\n".to_owned();
     }
     let mut rows =
-        vec![["IMAGE", "TAGS", "ARCH", "SIZE", "WHAT IT IS"].map(str::to_owned).to_vec()];
+        vec![["IMAGE", "TAGS", "ARCH", "SIZE", "WHAT IT IS", "FOR"].map(str::to_owned).to_vec()];
     for image in &catalogue.images {
         let archs: Vec<&str> = image.platforms.iter().map(|each| each.arch.as_str()).collect();
         let largest = image.platforms.iter().map(|each| each.pack.bytes).max();
@@ -53,9 +53,14 @@ fn table(catalogue: &Catalogue) -> String {
             archs.join(", "),
             largest.map(show_bytes).unwrap_or_default(),
             printable(&image.title),
+            printable(&categories(image)),
         ]);
     }
     table::table(&rows)
+}
+
+fn categories(image: &Image) -> String {
+    image.playground.as_ref().map(|it| it.categories.join(", ")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -75,15 +80,16 @@ mod tests {
             "version": 2,
             "images": [
                 {"name": "busybox", "tags": ["1.35", "1"], "title": "BusyBox",
-                 "description": "", "platforms": [platform("x86_64", 1_572_864)]},
+                 "description": "", "platforms": [platform("x86_64", 1_572_864)],
+                 "playground": {"categories": ["shell", "tools"]}},
                 {"name": "gcc", "tags": ["12"], "title": "GNU \u{1b}[1mC", "description": "",
                  "platforms": [platform("x86_64", 167_772_160), platform("riscv64", 1)]},
             ],
         }))
         .expect("a catalogue");
         let expected = "\
-IMAGE    TAGS     ARCH             SIZE       WHAT IT IS
-busybox  1.35, 1  x86_64           1.5 MiB    BusyBox
+IMAGE    TAGS     ARCH             SIZE       WHAT IT IS      FOR
+busybox  1.35, 1  x86_64           1.5 MiB    BusyBox         shell, tools
 gcc      12       x86_64, riscv64  160.0 MiB  GNU \\u{1b}[1mC
 ";
         assert_eq!(table(&catalogue), expected);

@@ -16,7 +16,8 @@ use crate::progress::LiveLine;
 use crate::request;
 
 use super::deliver::{Delivery, deliver};
-use super::{Failure, blocking, print, say};
+use super::images::catalogue;
+use super::{Failure, blocking, form, print, say};
 
 /// What must be right before anything is sent.
 struct Prepared {
@@ -25,7 +26,16 @@ struct Prepared {
     out: Option<OutDir>,
 }
 
-pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
+pub(super) async fn run(mut args: RunArgs) -> Result<u8, Failure> {
+    let example = if args.example.is_some() || !args.set.is_empty() {
+        let server = args.server.server.clone();
+        let client = Client::new(server, Patience::for_wall(Duration::ZERO))
+            .trusting(args.server.ca.clone());
+        let catalogue = catalogue(&client).await?;
+        form::apply(&mut args, &catalogue)?
+    } else {
+        None
+    };
     let wall = args.wall.unwrap_or(Duration::from_millis(WALL_MS_DEFAULT));
     let key = args.key_file.as_deref().map(key::read).transpose()?;
     let client = Client::new(args.server.server.clone(), Patience::for_wall(wall))
@@ -33,7 +43,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
         .with_key(key);
     let quiet = args.quiet;
     let (json, timings) = (args.json, args.timings);
-    let prepared = blocking(move || prepare(&args)).await??;
+    let prepared = blocking(move || prepare(&args, example)).await??;
 
     let start = Instant::now();
     let mut line = LiveLine::on_stderr(quiet);
@@ -50,7 +60,7 @@ pub(super) async fn run(args: RunArgs) -> Result<u8, Failure> {
     blocking(move || deliver(&received, &delivery)).await?
 }
 
-fn prepare(args: &RunArgs) -> Result<Prepared, Failure> {
+fn prepare(args: &RunArgs, example: Option<Vec<u8>>) -> Result<Prepared, Failure> {
     // `--env NAME` is the person's explicit wish to read this variable; it is no configuration.
     let config = request::run_config(args, |name| std::env::var_os(name))?;
     let head = request::encode_head(&config)?;
@@ -62,7 +72,10 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Failure> {
         ),
         None => None,
     };
-    let archive = inputs::archive(&args.file, stdin(args)?)?;
+    let archive = match example {
+        Some(archive) => archive,
+        None => inputs::archive(&args.file, stdin(args)?)?,
+    };
     Ok(Prepared { head, archive, out })
 }
 

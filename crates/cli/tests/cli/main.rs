@@ -4,6 +4,7 @@
 //! that it can say what no good server says.
 
 mod admin;
+mod forms;
 mod hostile;
 mod image;
 mod problems;

@@ -28,7 +28,7 @@ fn images_are_a_table_or_json() {
         String::from_utf8(done.stdout).expect("text")
     };
     let table = "\
-IMAGE  TAGS  ARCH    SIZE     WHAT IT IS
+IMAGE  TAGS  ARCH    SIZE     WHAT IT IS  FOR
 gcc    12    x86_64  1.0 MiB  GNU C
 ";
     assert_eq!(ask(&[]), table);

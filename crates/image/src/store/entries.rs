@@ -22,6 +22,9 @@ pub struct Entry {
     /// What it was imported from, as the person called it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// When its registry last said what its tag names, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_unix_s: Option<u64>,
     /// What the catalogue says of it.
     pub image: Image,
 }

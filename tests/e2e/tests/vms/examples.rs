@@ -40,12 +40,7 @@ fn every_example_of_every_image_runs_and_makes_what_its_image_says(
     Ok(())
 }
 
-fn check(
-    lab: &Lab,
-    image: &str,
-    playground: &Playground,
-    example: &Example,
-) -> anyhow::Result<()> {
+fn check(lab: &Lab, image: &str, playground: &Playground, example: &Example) -> anyhow::Result<()> {
     let expansion = playground.expand_example(example)?;
     let args: Vec<&str> = expansion.args.iter().map(String::as_str).collect();
     let answer = lab.client.run(Job::new(image, &args).with(|job| {

@@ -1,6 +1,7 @@
 //! `pe image import` and `pe image pack`: sources to packs and entries of the catalogue.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pe_image::labels::Description;
 use pe_image::source::registry::Settings;
@@ -71,6 +72,35 @@ pub(super) fn pack(args: &PackArgs) -> Result<(String, u8), ImageFailure> {
     }
     let store = Store::open(&args.store.into)?;
     make(&all, &store, &mut watch, args.json)
+}
+
+/// Imports an image again under the names that it has.
+pub(super) fn again(
+    entry: &Entry,
+    origin: &str,
+    source: &SourceName,
+    arch: Arch,
+    settings: &Settings,
+    store: &Store,
+    watch: &mut Watch,
+) -> Result<(), ImageFailure> {
+    let mut tags = entry.image.tags.clone().into_iter();
+    let tag = tags.next().unwrap_or_default();
+    let name = Name { name: entry.image.name.clone(), tag };
+    let mut wanted = wanted(name, String::new(), origin, source, arch, settings)?;
+    wanted.tags = tags.collect();
+    // A description that was given beside the image is not lost with the image's labels.
+    let kept = Description {
+        title: Some(entry.image.title.clone()),
+        description: Some(entry.image.description.clone()),
+        playground: entry.image.playground.clone(),
+    };
+    wanted.description = wanted.description.or(kept);
+    make(&[wanted], store, watch, true).map(|_| ())
+}
+
+fn unix_s() -> Option<u64> {
+    SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 fn wanted(
@@ -172,6 +202,7 @@ fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
     Entry {
         stamp: wanted.stamp.clone(),
         origin: wanted.stamp.is_none().then(|| origin.clone()),
+        checked_unix_s: unix_s(),
         image: Image {
             name: name.name.clone(),
             tags,
