@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 15] = [
+const LIVE: &[&str] = &[
     "catalogue",
     "images",
     "wall_ms_default",
