@@ -82,7 +82,7 @@ test-web: assets
 
 ## assets    What the demo and the tests need: packages, programs, kernel, initramfs, images
 .PHONY: assets
-assets: packages programs vm images web
+assets: packages programs vm images-small web
 
 .PHONY: packages
 packages:
@@ -106,10 +106,16 @@ vm: programs
 kernel: programs
 	@vm-assets/kernel/build.sh $(GUEST_INIT)
 
-## images    The demo images (busybox, gcc, python), built from Debian packages
+# What the demo and the tests need: small, or of use to most.
+IMAGES_SMALL := busybox gcc python lua sqlite graphviz
+.PHONY: images-small
+images-small: programs
+	@images/build.sh $(IMAGES_SMALL)
+
+## images    All images there are recipes for, built from Debian packages (IMAGES='lua gxx' for some)
 .PHONY: images
-images: packages
-	@images/build.sh
+images: programs
+	@images/build.sh $(IMAGES)
 
 ## clean     Remove everything that was built
 .PHONY: clean

@@ -27,6 +27,9 @@ pub const STATE_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Differences that `pe replay` tells: whoever has more has seen enough.
 pub const DIFFERENCES_MAX: usize = 100;
 
+/// A file of labels: twice what it may be as JSON, for its comments.
+pub const LABELS_BYTES_MAX: u64 = 512 * 1024;
+
 /// Catalogue: thousands of images.
 pub const CATALOGUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 

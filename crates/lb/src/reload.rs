@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "catalogue",
     "images",
     "wall_ms_default",
