@@ -51,7 +51,7 @@ test('documents, drawings, polyglots and names run nothing in the page and load 
   await close();
 });
 
-/** On a machine that does nothing else it is a tenth of this; tests share theirs with emulated VMs. */
+/** Tests share their machine with emulated VMs, so that more is let pass than a person would. */
 const PAUSE_MS_MAX = 1500;
 
 /** The longest time for which the page did nothing else, in milliseconds, while something is done. */

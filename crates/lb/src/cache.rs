@@ -75,6 +75,11 @@ impl Cache {
         Ok((Self { memory, disk, turns: Turns::default(), metrics }, writer))
     }
 
+    /// Whether anything is kept.
+    pub fn is_on(&self) -> bool {
+        self.memory.is_some()
+    }
+
     /// A representation that is in memory as it is wanted. Costs a look-up and nothing else.
     pub fn at_hand(
         &self,

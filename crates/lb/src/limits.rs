@@ -50,6 +50,40 @@ pub const HEDGE_WAIT_MIN: Duration = Duration::from_millis(100);
 /// own PINGs show it to be dead.
 pub const HEDGE_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Of a hundred results of untrusted workers that could be kept, for how many another worker is
+/// asked (default). Results that are asked for again and again are confirmed soon at any rate, as
+/// each run is another chance and so is each run that another owner's worker happens to get; for
+/// those asked for once a second run is wasted.
+pub const CONFIRM_PERCENT: u8 = 10;
+
+/// Runs at a time that confirm results (default): what a fleet that is busy now and then spares.
+pub const CONFIRM_RUNS_MAX: usize = 4;
+
+/// The most that it may be set to.
+pub const CONFIRM_RUNS_MOST: usize = 64;
+
+/// Results that are being confirmed, or wait for a slot to spare.
+pub const CONFIRM_ASKED_MAX: usize = 128;
+
+/// Bytes of their jobs: an eighth of the least memory for bodies.
+pub const CONFIRM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How long a slot to spare is waited for: some lulls of a busy minute.
+pub const CONFIRM_WAIT: Duration = Duration::from_secs(30);
+
+/// Between two looks for one.
+pub const CONFIRM_PAUSE: Duration = Duration::from_millis(250);
+
+/// So often a job's confirmation may come to nothing before it is left alone: by chance that
+/// happens once, to a program that never ends the same way each time.
+pub const CONFIRM_VAIN_MAX: u8 = 3;
+
+/// After this time what was said of a job, and that it was in vain, is forgotten.
+pub const CONFIRM_FORGET: Duration = Duration::from_secs(6 * 3600);
+
+/// Jobs of which it is remembered what was said, a few hundred bytes each.
+pub const CONFIRM_CASES_MAX: usize = 8192;
+
 /// Workers whose strikes are remembered: several times the connections there may be.
 pub const STRUCK_WORKERS_MAX: usize = 4 * WORKER_CONNECTIONS_MAX;
 
@@ -587,6 +621,8 @@ const _: () = assert!(SHARE_BYTES_MAX as u64 <= CACHED_BYTES_MAX);
 const _: () = assert!(SHARE_BYTES_MAX as u64 <= SHARES_DISK_MIB_MIN * 1024 * 1024 / 16);
 const _: () = assert!(SHARE_BYTES_MAX <= SHARE_KIB_BURST as usize * 1024);
 const _: () = assert!(BODIES_BYTES_MIN <= BODIES_BYTES_MAX);
+const _: () = assert!(8 * CONFIRM_BYTES_MAX <= BODIES_BYTES_MIN as u64);
+const _: () = assert!(CONFIRM_RUNS_MOST <= CONFIRM_ASKED_MAX);
 const _: () = assert!(4 * JSON_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * BINARY_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * MULTIPART_BYTES_MAX <= BODIES_BYTES_MIN);

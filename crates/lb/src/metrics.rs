@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod cache;
+pub mod confirm;
 pub mod edge;
 mod fleet;
 mod memory;
@@ -71,6 +72,8 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// Memory for bodies.
     pub memory: MemoryMetrics,
+    /// Of doubtful results.
+    pub confirm: confirm::ConfirmMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
     /// Of packs that workers fetch.
@@ -215,6 +218,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
+            confirm: confirm::ConfirmMetrics::new(&build)?,
             trust: trust::TrustMetrics::new(&build)?,
             packs: PackMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,

@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 15] = [
     "catalogue",
     "images",
     "wall_ms_default",
@@ -23,6 +23,8 @@ const LIVE: [&str; 13] = [
     "access_log",
     "worker_token_file",
     "workers.file",
+    "workers.confirm_percent",
+    "workers.confirm_runs_max",
     "admission",
     "memory",
     "tls",
@@ -90,6 +92,7 @@ fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     app.door.reload(config);
+    app.confirmations.reload(config.workers.confirm);
     Ok(())
 }
 

@@ -40,7 +40,7 @@ use crate::shell::link::packs::Transfers;
 use crate::shell::live::Live;
 use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
-use crate::shell::run::Flights;
+use crate::shell::run::{Confirmations, Flights};
 
 /// A load balancer whose listeners are bound.
 #[derive(Debug)]
@@ -176,6 +176,7 @@ impl Server {
             cache,
             shares,
             flights: Flights::default(),
+            confirmations: Confirmations::new(config.workers.confirm, metrics.confirm.clone()),
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,

@@ -14,7 +14,7 @@ use super::link::packs::Transfers;
 use super::live::Live;
 use super::memory::Memory;
 use super::request_id::RequestIds;
-use super::run::Flights;
+use super::run::{Confirmations, Flights};
 use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::metrics::Metrics;
@@ -36,6 +36,8 @@ pub struct App {
     pub shares: Shares,
     /// Runs that somebody waits for.
     pub flights: Flights,
+    /// What untrusted workers said, and who says the same.
+    pub confirmations: Confirmations,
     /// The way to the broker.
     pub driver: Handle,
     /// Who is let in.

@@ -7,6 +7,7 @@
 //! the link; until then, a job whose worker is lost is leased again and the client never knows.
 
 mod compose;
+mod confirm;
 mod execute;
 mod flight;
 mod landing;
@@ -35,6 +36,7 @@ use crate::driver::Order;
 use crate::respond::{Failure, QUEUE_POSITION, QUEUE_WAIT, whole_millis};
 use flight::{Wanted, board};
 
+pub use confirm::Confirmations;
 pub use execute::{NotRun, Progress, execute};
 pub use flight::{FlightRow, Flights};
 pub use landing::Landing;

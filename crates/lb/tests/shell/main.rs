@@ -10,6 +10,7 @@ mod admin;
 mod admission;
 mod api;
 mod cache;
+mod confirm;
 mod curl;
 mod deploy;
 mod disk;
