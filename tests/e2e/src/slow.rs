@@ -51,9 +51,10 @@ fn carry(mut from: TcpStream, mut to: TcpStream, rate: &AtomicU64) {
     loop {
         let per_tick = rate.load(Ordering::Relaxed) / 50;
         let most = usize::try_from(per_tick.max(1)).unwrap_or(usize::MAX).min(piece.len());
-        match from.read(&mut piece[..most]) {
-            Ok(read) if read > 0 && to.write_all(&piece[..read]).is_ok() => {}
-            Ok(_) | Err(_) => break,
+        let Some(read) = piece.get_mut(..most).and_then(|part| from.read(part).ok()) else { break };
+        let told = piece.get(..read).filter(|told| !told.is_empty());
+        if told.is_none_or(|told| to.write_all(told).is_err()) {
+            break;
         }
         if per_tick < 1 << 20 {
             thread::sleep(TICK);

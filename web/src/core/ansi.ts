@@ -93,6 +93,10 @@ function safeCut(text: string, from: number, to: number): number {
 /** The style behind text from `at` to `to`: only what sets colours is looked at. */
 function styleAfter(text: string, at: number, to: number, before: Style): Style {
   let style = before;
+  // Nothing before the last reset matters.
+  const row = text.slice(at, to);
+  const reset = Math.max(row.lastIndexOf('\x1b[0m'), row.lastIndexOf('\x1b[m'));
+  if (reset >= 0) at += reset;
   for (;;) {
     const escape = text.indexOf('\x1b[', at);
     if (escape < 0 || escape >= to) return style;

@@ -23,7 +23,7 @@ export function CommandBar() {
     const it = area.current;
     if (!it) return;
     it.style.height = 'auto';
-    it.style.height = `${Math.min(it.scrollHeight, 120)}px`;
+    it.style.height = `${it.scrollHeight + 2}px`;
   }, [line]);
   const reference = store.imageReference.value.split('@')[0];
   return (

@@ -75,9 +75,12 @@ export function ImagePicker() {
         {categories.map((each) => (
           <button key={each} type="button" class="chip" aria-pressed={category === each} onClick={() => setCategory(category === each ? null : each)}>{each}</button>
         ))}
-        {made.map((each) => (
-          <button key={each} type="button" class="chip" aria-pressed={makes === each} onClick={() => setMakes(makes === each ? null : each)}>makes {each}</button>
-        ))}
+        {made.length > 0 && (
+          <select class="chip" aria-label="Makes" value={makes ?? ''} onChange={(event) => setMakes(event.currentTarget.value || null)}>
+            <option value="">makes anything</option>
+            {made.map((each) => <option key={each} value={each}>makes {each}</option>)}
+          </select>
+        )}
       </div>
       <ul class="images" id="images" role="listbox" aria-label="Images" ref={list} tabIndex={-1}>
         {found.map((image, n) => (

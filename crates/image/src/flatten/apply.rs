@@ -71,11 +71,12 @@ pub(super) fn apply(
     if let Some(hidden) = name.strip_prefix(WHITEOUT) {
         return hide(tree, parent, hidden, &path);
     }
-    place(tree, entry, parent, name, buffer, body).map_err(|error| match error {
-        LayerError::Host(what) => {
+    place(tree, entry, parent, name, buffer, body).map_err(|error| {
+        if let LayerError::Host(what) = error {
             LayerError::Host(format!("{what}: `{}`", String::from_utf8_lossy(&path)))
+        } else {
+            error
         }
-        other => other,
     })
 }
 
@@ -159,10 +160,12 @@ fn place(
         }
         (Kind::HardLink, Some((target, of))) => {
             linkat(&target, of.as_slice(), &dir, name, LinkatFlags::empty()).map_err(|errno| {
-                match errno {
-                    Errno::ENOENT => LayerError::entry("a hard link to what is not there", &path),
-                    Errno::EPERM => LayerError::entry("a hard link to a directory", &path),
-                    other => other.into(),
+                if errno == Errno::ENOENT {
+                    LayerError::entry("a hard link to what is not there", &path)
+                } else if errno == Errno::EPERM {
+                    LayerError::entry("a hard link to a directory", &path)
+                } else {
+                    errno.into()
                 }
             })?;
         }

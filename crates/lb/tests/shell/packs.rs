@@ -41,8 +41,9 @@ async fn with_pack(bytes: &[u8]) -> (Lb, Digest) {
 /// Digest of the job that was asked for last.
 async fn youngest_flight(lb: &Lb) -> String {
     let flights = lb.operator().await.get("/admin/v1/flights").await.json();
-    let rows = flights["flights"].as_array().expect("a list");
-    rows.last().expect("a flight")["job"].as_str().expect("text").to_owned()
+    let rows = flights.get("flights").and_then(|rows| rows.as_array()).expect("a list");
+    let job = rows.last().and_then(|flight| flight.get("job")).expect("a flight");
+    job.as_str().expect("text").to_owned()
 }
 
 fn path(pack: Digest) -> String {

@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use pe_proto::Digest;
@@ -43,9 +44,12 @@ impl Cellar {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW)
             .open(dir.join("lock"))?;
-        let taken = |(_, errno): (File, nix::errno::Errno)| match errno {
-            nix::errno::Errno::EAGAIN => io::Error::other("another worker uses it"),
-            other => other.into(),
+        let taken = |(_, errno): (File, Errno)| {
+            if errno == Errno::EAGAIN {
+                io::Error::other("another worker uses it")
+            } else {
+                errno.into()
+            }
         };
         let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(taken)?;
         Ok(Self { dir: dir.to_owned(), _lock: lock })

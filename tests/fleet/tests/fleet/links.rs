@@ -26,10 +26,11 @@ async fn share(lb: &Lb, args: &[&str]) -> anyhow::Result<String> {
     let client = lb.client().await?;
     let (job, mut state) = on_the_page(args);
     let ran = client.post_job(&job).await?.reply().await?;
-    state["job"] = ran.text("job")?.into();
+    let fields = state.as_object_mut().context("a state is an object")?;
+    fields.insert("job".to_owned(), ran.text("job")?.into());
     let kept = client.post_to("/api/v1/shares", &state).await?.reply().await?;
     let kept: Value = serde_json::from_slice(&kept.body)?;
-    let id = kept["share"].as_str().with_context(|| kept.to_string())?;
+    let id = kept.get("share").and_then(Value::as_str).with_context(|| kept.to_string())?;
     Ok(format!("http://{}/s/{id}", lb.clients))
 }
 

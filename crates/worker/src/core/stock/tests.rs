@@ -197,7 +197,12 @@ proptest! {
                             stock.part(next, u64::from(bytes).min(listed.bytes).max(had));
                             stock.failed(next, now);
                         }
-                        _ => stock.failed(next, now),
+                        Happens::List(_)
+                        | Happens::Want(_)
+                        | Happens::Use(_)
+                        | Happens::Busy(_)
+                        | Happens::Fails
+                        | Happens::Passes(_) => stock.failed(next, now),
                     }
                 }
             }
