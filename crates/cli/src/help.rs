@@ -54,6 +54,19 @@ Exit status:
   A program can exit with any of these itself. For all but an own exit, pe says why on stderr;
   with --json the field `outcome` tells them apart.";
 
+pub(crate) const REPLAY: &str = "\
+The job of the link is run again, whatever the server's cache knows, and compared with the result that is
+stored: how it ended, what it printed, and the files that it made.
+
+Examples:
+  pe replay http://127.0.0.1:8080/s/RBNvo1WzZ4oRRq0W9-hknp
+  pe replay 'http://127.0.0.1:8080/#s=q1YqU7IyrAUA'
+  pe replay --server http://127.0.0.1:9080 https://pe.example.org/s/RBNvo1WzZ4oRRq0W9-hknp
+  pe replay --server http://127.0.0.1:8080 state.json && echo reproduced
+
+Exit status: 0 if nothing differs, 1 if something does, 125 if it did not run or no result is stored, 2 for
+a mistake in the arguments or a link that is none.";
+
 pub(crate) const IMAGES: &str = "\
 Examples:
   pe images
@@ -149,3 +162,75 @@ changed and need a restart are named.
 
 Examples:
   pe admin reload";
+
+pub(crate) const IMAGE: &str = "\
+Examples:
+  pe image import docker://gcc:14
+  pe image inspect docker://ghcr.io/someone/image:1
+  pe image list
+
+Every command has its own examples: pe image import --help";
+
+pub(crate) const IMAGE_IMPORT: &str = "\
+A registry is asked only if it is on the list: docker.io, ghcr.io, quay.io, gcr.io, public.ecr.aws,
+mcr.microsoft.com, registry.k8s.io and registry.gitlab.com, unless --registries replaces it. A file of
+registries is TOML:
+    [[registry]]
+    host = \"registry.example:5000\"
+    realms = [\"auth.example\"]     # where else its tokens come from
+    storage = [\"minio.lan:9000\"]  # where its blobs are, if not on the public network
+    http = false                  # true: without TLS
+    private = true                # it may be at a loopback or private address
+    ca = \"/etc/ssl/own-ca.pem\"    # whom to believe in place of the system's authorities
+
+Examples:
+  A public image, under its own name:
+    pe image import docker://gcc:14
+
+  What `docker save` or `podman save` wrote, under another name:
+    docker save python:3.13-slim -o python.tar
+    pe image import ./python.tar --name python:3.13
+
+  A layout that buildah, umoci or skopeo made:
+    pe image import oci:build/layout:latest --name mine:1
+
+  From a registry on this machine, into a directory of one's own:
+    pe image import docker://localhost:5000/mine:1 --local-registry localhost:5000 --into images
+
+Exit status: 0, or 125 if there is no pack, or 2 for a mistake in the arguments.";
+
+pub(crate) const IMAGE_LIST: &str = "\
+Examples:
+  pe image list
+  pe image list --into images --json | jq -r '.images[].image.name'";
+
+pub(crate) const IMAGE_PACK: &str = "\
+Files that are equal in several images of a pack are in it once. A version that is added later takes
+what is there of the others from their trees, not from their layers.
+
+Examples:
+  pe image pack gcc:13=docker://gcc:13 gcc:14=docker://gcc:14";
+
+pub(crate) const IMAGE_RM: &str = "\
+Examples:
+  pe image rm gcc:13
+  pe image rm gcc --unused-packs
+  pe image rm --unused-packs";
+
+pub(crate) const IMAGE_INSPECT: &str = "\
+Examples:
+  pe image inspect docker://gcc:14
+  pe image inspect ./python.tar --arch aarch64
+  pe image inspect oci:layout:latest --json | jq .labels";
+
+pub(crate) const IMAGE_LINT: &str = "\
+What labels there are, and what they mean, is in docs/image-labels.md.
+
+Examples:
+  pe image lint oci:layout:latest
+  pe image lint docker://ghcr.io/someone/image:1 --json
+  pe image lint labels.toml --strict
+  pe image lint labels.toml --as-labels
+
+Exit status: 0 if all is well, 1 if not, or 125 if the image cannot be read, or 2 for a mistake in the
+arguments.";

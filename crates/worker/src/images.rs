@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use pe_proto::catalogue::{self, Catalogue};
 use pe_proto::limits::{IO_FILE_BYTES, PMEM_ALIGN};
-use pe_proto::{Arch, Digest};
+use pe_proto::{Arch, Digest, path};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::{CATALOGUE_BYTES_MAX, VERIFY_PIECE_BYTES};
@@ -34,7 +34,13 @@ pub struct Pack {
     uuid: [u8; 16],
     path: PathBuf,
     file: File,
+    /// Shared with whoever uses it.
+    users: Arc<()>,
 }
+
+/// Keeps a pack on the disk as long as it lives.
+#[derive(Debug)]
+pub struct InUse(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
 impl Pack {
     /// Digest of the file.
@@ -45,6 +51,16 @@ impl Pack {
     /// Length of the file.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// It is being used until what this returns is dropped.
+    pub fn hold(&self) -> InUse {
+        InUse(Arc::clone(&self.users))
+    }
+
+    /// Whether anybody uses it.
+    pub fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.users) > 1
     }
 
     /// How the guest tells its device from others.
@@ -111,7 +127,7 @@ pub enum ImagesError {
 
 /// Why one pack cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum BadPack {
+pub(crate) enum BadPack {
     #[error("cannot open it: {0}")]
     Open(#[from] std::io::Error),
     #[error("not a regular file")]
@@ -128,10 +144,19 @@ enum BadPack {
     Unreadable,
 }
 
+/// Where an image is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The pack that holds it.
+    pub pack: Arc<Pack>,
+    /// The directory in it that is the image's root; empty for its own.
+    pub prefix: String,
+}
+
 /// All images of one architecture.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Images {
-    by_digest: BTreeMap<Digest, Arc<Pack>>,
+    by_digest: BTreeMap<Digest, Place>,
     by_name: BTreeMap<String, Digest>,
     /// In the order of the catalogue, each once.
     packs: Vec<Arc<Pack>>,
@@ -164,6 +189,10 @@ impl Images {
         for image in &catalogue.images {
             for platform in image.platforms.iter().filter(|platform| platform.arch == arch) {
                 let stated = &platform.pack;
+                if let Some(bad) = bad_prefix(&stated.prefix) {
+                    left_out.push((image.name.clone(), bad));
+                    continue;
+                }
                 let known = images.packs.iter().find(|pack| pack.digest == stated.digest);
                 let pack = match known.cloned() {
                     Some(pack) => pack,
@@ -176,16 +205,22 @@ impl Images {
                         }
                     },
                 };
-                images.by_digest.insert(platform.digest, pack);
+                let place = Place { pack, prefix: stated.prefix.clone() };
+                images.by_digest.insert(platform.digest, place);
                 images.by_name.entry(image.name.clone()).or_insert(platform.digest);
             }
         }
         Ok((images, left_out))
     }
 
+    /// Where an image is.
+    pub fn place(&self, image: Digest) -> Option<&Place> {
+        self.by_digest.get(&image)
+    }
+
     /// The pack that holds an image.
     pub fn pack(&self, image: Digest) -> Option<&Arc<Pack>> {
-        self.by_digest.get(&image)
+        self.place(image).map(|place| &place.pack)
     }
 
     /// The digest of an image by its name.
@@ -205,8 +240,50 @@ impl Images {
 
     /// The images that are in a pack.
     pub fn of_pack(&self, pack: Digest) -> Vec<Digest> {
-        let inside = self.by_digest.iter().filter(|(_, it)| it.digest == pack);
+        let inside = self.by_digest.iter().filter(|(_, it)| it.pack.digest == pack);
         inside.map(|(image, _)| *image).collect()
+    }
+
+    /// The same with one pack more, which is in a directory, and its images.
+    pub(crate) fn with(
+        &self,
+        dir: &Path,
+        stated: &catalogue::Pack,
+        catalogue: &Catalogue,
+        arch: Arch,
+        for_all: bool,
+    ) -> Result<Self, BadPack> {
+        let mut uuids = self.packs.iter().map(|pack| pack.uuid).collect();
+        let mut images = self.clone();
+        images.add(open_pack(dir, stated, for_all, &mut uuids)?);
+        Ok(images.relisted(catalogue, arch))
+    }
+
+    /// The same packs, under the names of another catalogue.
+    pub(crate) fn relisted(&self, catalogue: &Catalogue, arch: Arch) -> Self {
+        let mut images = Self { packs: self.packs.clone(), ..Self::default() };
+        for image in &catalogue.images {
+            for platform in image.platforms.iter().filter(|it| it.arch == arch) {
+                let stated = &platform.pack;
+                let pack = self.packs.iter().find(|pack| pack.digest == stated.digest);
+                let pack = pack.filter(|_| bad_prefix(&stated.prefix).is_none());
+                if let Some(pack) = pack.cloned() {
+                    let place = Place { pack, prefix: stated.prefix.clone() };
+                    images.by_digest.insert(platform.digest, place);
+                    images.by_name.entry(image.name.clone()).or_insert(platform.digest);
+                }
+            }
+        }
+        images
+    }
+
+    /// The same with one pack less.
+    pub(crate) fn without(&self, pack: Digest) -> Self {
+        let mut images = self.clone();
+        images.packs.retain(|it| it.digest != pack);
+        images.by_digest.retain(|_, it| it.pack.digest != pack);
+        images.by_name.retain(|_, image| images.by_digest.contains_key(image));
+        images
     }
 
     fn add(&mut self, pack: Pack) -> Arc<Pack> {
@@ -216,7 +293,7 @@ impl Images {
     }
 }
 
-fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
+pub(crate) fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(path)?.take(CATALOGUE_BYTES_MAX).read_to_end(&mut bytes)?;
@@ -225,6 +302,12 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
     let at = || path.to_owned();
     let bytes = read().map_err(|source| ImagesError::Read { path: at(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| ImagesError::Parse { path: at(), source })
+}
+
+/// A prefix is followed by the guest, which refuses a bad one for each job; here it is told once.
+fn bad_prefix(prefix: &str) -> Option<String> {
+    let bad = if prefix.is_empty() { None } else { path::check_str(prefix).err() };
+    bad.map(|bad| format!("its place in the pack, `{}`: {bad}", prefix.escape_debug()))
 }
 
 fn open_pack(
@@ -262,7 +345,8 @@ fn open_pack(
     if !uuids.insert(uuid) {
         return Err(BadPack::SameUuid);
     }
-    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, path, file })
+    let users = Arc::default();
+    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, path, file, users })
 }
 
 #[cfg(test)]

@@ -18,11 +18,7 @@ use super::{Failure, print};
 pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
     let client = Client::new(args.server.server, Patience::for_wall(Duration::ZERO))
         .trusting(args.server.ca);
-    let reply = client.get(IMAGES_PATH, CATALOGUE_BYTES_MAX).await?;
-    if reply.status != StatusCode::OK || reply.content_type != "application/json" {
-        return Err(client.refusal(&reply).into());
-    }
-    let catalogue: Catalogue = serde_json::from_slice(&reply.body).map_err(Failure::Catalogue)?;
+    let catalogue = catalogue(&client).await?;
     if args.json {
         let text = serde_json::to_string_pretty(&catalogue).map_err(Failure::Catalogue)?;
         print(format!("{text}\n").into_bytes()).await?;
@@ -30,6 +26,15 @@ pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
         print(table(&catalogue).into_bytes()).await?;
     }
     Ok(0)
+}
+
+/// What the server has.
+pub(super) async fn catalogue(client: &Client) -> Result<Catalogue, Failure> {
+    let reply = client.get(IMAGES_PATH, CATALOGUE_BYTES_MAX).await?;
+    if reply.status != StatusCode::OK || reply.content_type != "application/json" {
+        return Err(client.refusal(&reply).into());
+    }
+    serde_json::from_slice(&reply.body).map_err(Failure::Catalogue)
 }
 
 /// One row per name, its tags and architectures together.
@@ -62,12 +67,12 @@ mod tests {
         let platform = |arch: &str, bytes: u64| {
             serde_json::json!({
                 "arch": arch, "digest": format!("sha256:{}", "ab".repeat(32)),
-                "pack": {"digest": format!("sha256:{}", "cd".repeat(32)), "bytes": bytes},
+                "pack": {"digest": format!("sha256:{}", "cd".repeat(32)), "bytes": bytes, "prefix": ""},
                 "config": {"entrypoint": [], "cmd": ["sh"], "env": [], "workdir": "", "user": ""},
             })
         };
         let catalogue: Catalogue = serde_json::from_value(serde_json::json!({
-            "version": 1,
+            "version": 2,
             "images": [
                 {"name": "busybox", "tags": ["1.35", "1"], "title": "BusyBox",
                  "description": "", "platforms": [platform("x86_64", 1_572_864)]},
@@ -82,7 +87,7 @@ busybox  1.35, 1  x86_64           1.5 MiB    BusyBox
 gcc      12       x86_64, riscv64  160.0 MiB  GNU \\u{1b}[1mC
 ";
         assert_eq!(table(&catalogue), expected);
-        let empty = Catalogue { version: 1, images: Vec::new() };
+        let empty = Catalogue { version: 2, images: Vec::new() };
         assert_eq!(table(&empty), "The server has no images.\n");
     }
 }

@@ -5,8 +5,10 @@
 
 mod admin;
 mod hostile;
+mod image;
 mod problems;
 mod questions;
+mod replay;
 mod running;
 mod server;
 mod waiting;

@@ -9,7 +9,7 @@ struct Files {
 impl Files {
     fn new() -> Self {
         let files = Self { dir: tempfile::tempdir().unwrap() };
-        files.write("catalogue.json", r#"{"version":1,"images":[]}"#);
+        files.write("catalogue.json", r#"{"version":2,"images":[]}"#);
         files
     }
 
@@ -35,6 +35,7 @@ fn everything_has_a_default_but_the_catalogue() {
     assert_eq!(config.listen_admin, [Listen::local(8082)]);
     assert_eq!(config.grants.wall_ms_default, 10_000);
     assert_eq!(config.terms.queue_jobs_max, 256);
+    assert_eq!((config.workers.confirm.percent, config.workers.confirm.runs_max), (10, 4));
     let bad = Config::load(None, Overrides::default()).unwrap_err();
     assert_eq!(bad.to_string(), "flags: catalogue: expected the path of a catalogue file");
 }
@@ -70,6 +71,8 @@ fn what_is_wrong_is_told_with_file_key_and_reason() {
     check("wall_ms_default = 70000", &["wall_ms_default", "wall_ms_max (60000)"]);
     check("[queue]\njobs_max = 0", &["queue.jobs_max", "expected 1 to 16384, got 0"]);
     check("[queue]\nwait_ms = 0", &["queue.wait_ms"]);
+    check("[workers]\nconfirm_percent = 101", &["workers.confirm_percent", "0 to 100, got 101"]);
+    check("[workers]\nconfirm_runs_max = 0", &["workers.confirm_runs_max", "1 to 64, got 0"]);
     check("[times]\npoll_ms = 50001", &["times.poll_ms", "at most 50000"]);
 }
 
@@ -83,10 +86,21 @@ fn a_bad_catalogue_or_token_is_refused() {
         said
     };
     catalogue("{");
-    assert!(catalogue(r#"{"version":2,"images":[]}"#).contains("version 1, got 2"));
-    let image = r#"{"name":"a","tags":["1"],"title":"","description":"","platforms":[]}"#;
-    let twice = format!(r#"{{"version":1,"images":[{image},{image}]}}"#);
+    assert!(catalogue(r#"{"version":1,"images":[]}"#).contains("version 2, got 1"));
+    let image =
+        r#"{"name":"a","tags":["1"],"title":"","description":"","platforms":[],"playground":null}"#;
+    let twice = format!(r#"{{"version":2,"images":[{image},{image}]}}"#);
     assert!(catalogue(&twice).contains("`a:1` is there twice"));
+    let flaw = image.replace("null", r#"{"command":["{x}"],"wall_ms":0}"#);
+    let said = catalogue(&format!(r#"{{"version":2,"images":[{flaw}]}}"#));
+    assert!(said.contains("image `a`: playground/wall_ms: expected 1"), "{said}");
+    assert!(said.contains("and 1 more"), "{said}");
+    let platform = r#"{"arch":"x86_64","digest":"DIGEST","pack":{"digest":"DIGEST","bytes":1,
+        "prefix":"../a"},"config":{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}}"#;
+    let platform = platform.replace("DIGEST", &"ab".repeat(32));
+    let image = image.replace("[],", &format!("[{platform}],"));
+    let said = catalogue(&format!(r#"{{"version":2,"images":[{image}]}}"#));
+    assert!(said.contains("image `a`: pack prefix `../a`: path has a"), "{said}");
 
     let short = files.write("token", "short\n");
     assert!(token(&short).unwrap_err().to_string().contains("at least 16"));

@@ -30,12 +30,12 @@ fn catalogue() -> String {
     let image = |name: &str, digest: Digest| {
         format!(
             r#"{{"name":"{name}","tags":["1"],"title":"{name}","description":"","platforms":[
-                {{"arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":1}},
-                  "config":{{"entrypoint":[],"cmd":["sh"],"env":[],"workdir":"","user":""}}}}]}}"#
+                {{"arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":1,"prefix":""}},
+                  "config":{{"entrypoint":[],"cmd":["sh"],"env":[],"workdir":"","user":""}}}}],"playground":null}}"#
         )
     };
     let images = [image("busybox", busybox()), image("other", other())].join(",");
-    format!(r#"{{"version":1,"images":[{images}]}}"#)
+    format!(r#"{{"version":2,"images":[{images}]}}"#)
 }
 
 pub(crate) struct Lb {
@@ -73,6 +73,12 @@ impl Lb {
     pub(crate) async fn with_workers(toml: &str, workers: &str) -> Self {
         let toml = format!("{toml}[workers]\nfile = \"@/workers.toml\"\n");
         Self::start_in("127.0.0.1:0", "127.0.0.1:0", &toml, None, Some(workers)).await
+    }
+
+    /// The same, and all that untrusted workers say is confirmed.
+    pub(crate) async fn confirming(workers: &str) -> Self {
+        let toml = "[workers]\nconfirm_percent = 100\nfile = \"@/workers.toml\"\n";
+        Self::start_in("127.0.0.1:0", "127.0.0.1:0", toml, None, Some(workers)).await
     }
 
     /// With the listeners for clients that the settings name.
@@ -148,6 +154,11 @@ impl Lb {
     /// Waits until the counts are so.
     pub(crate) async fn until(&mut self, what: impl FnMut(&Census) -> bool) -> Census {
         *self.census.wait_for(what).await.expect("a running load balancer")
+    }
+
+    /// Waits until nothing is done any more with results that were answered.
+    pub(crate) async fn settled(&self) {
+        self.app.flights.ended().await;
     }
 
     /// The counts, to be waited on.

@@ -10,9 +10,11 @@ pub(crate) fn only(image: Digest) -> Images {
         uuid: [7; 16],
         path: PathBuf::new(),
         file,
+        users: Arc::default(),
     });
     let mut images = Images::default();
-    images.by_digest.insert(image, Arc::clone(&pack));
+    let place = Place { pack: Arc::clone(&pack), prefix: String::new() };
+    images.by_digest.insert(image, place);
     images.packs.push(pack);
     images
 }
@@ -47,8 +49,8 @@ impl Shelf {
         let config = r#"{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}"#;
         self.images.push(format!(
             r#"{{"name":"{name}","tags":["1"],"title":"","description":"","platforms":[{{
-            "arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":{bytes}}},
-            "config":{config}}}]}}"#
+            "arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":{bytes},"prefix":""}},
+            "config":{config}}}],"playground":null}}"#
         ));
     }
 
@@ -67,7 +69,7 @@ impl Shelf {
     }
 
     pub(crate) fn open(&self) -> Images {
-        let catalogue = format!(r#"{{"version":1,"images":[{}]}}"#, self.images.join(","));
+        let catalogue = format!(r#"{{"version":2,"images":[{}]}}"#, self.images.join(","));
         std::fs::write(self.dir.path().join("catalogue.json"), catalogue).expect("write");
         Images::open(self.dir.path(), Arch::X86_64, true).expect("catalogue")
     }
@@ -125,5 +127,5 @@ fn a_catalogue_that_is_none_says_where() {
     assert!(open().contains("is not a catalogue"));
     std::fs::write(dir.path().join("catalogue.json"), r#"{"version":9,"images":[]}"#)
         .expect("write");
-    assert!(open().contains("version 1, got 9"));
+    assert!(open().contains("version 2, got 9"));
 }

@@ -7,7 +7,9 @@
 
 mod cached;
 mod daemons;
+mod distribution;
 mod exactness;
+mod examples;
 mod faults;
 mod fleet;
 mod journal;
@@ -55,7 +57,9 @@ fn main() -> ExitCode {
         ("threats", threats::all()),
         ("pe", pe::all()),
         ("cached", cached::all()),
+        ("examples", examples::all()),
         ("daemons", daemons::all()),
+        ("distribution", distribution::all()),
         ("load", load::all()),
         ("fleet", fleet::all()),
         ("many", many::all()),

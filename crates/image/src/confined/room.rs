@@ -1,0 +1,126 @@
+//! What a confined process gives up, and in which order.
+
+use std::path::Path;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, Scope, path_beneath_rules,
+};
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{alarm, chdir, chroot};
+
+use super::{calls, sys};
+use crate::flatten::Caps;
+
+/// The newest interface of Landlock that is asked for; what an older kernel lacks is left out.
+const NEWEST: ABI = ABI::V6;
+
+/// Descriptors: one for each name of a path, and some.
+const FILES: u64 = 512;
+
+/// Change of owner, access to what its owner made unreadable, and the like; of the user
+/// namespace's own files, where there is one.
+const CHOWN: u32 = 0;
+const DAC_OVERRIDE: u32 = 1;
+const DAC_READ_SEARCH: u32 = 2;
+const FOWNER: u32 = 3;
+const FSETID: u32 = 4;
+const SETFCAP: u32 = 31;
+/// The last capability that Linux has, and some to come.
+const CAPABILITIES: u32 = 64;
+
+/// Why a process is not confined, and so does not work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotConfined {
+    #[error("a confined process cannot {0}: {1}")]
+    Call(&'static str, Errno),
+    #[error("no filter of system calls: {0}")]
+    Calls(#[from] calls::NoFilter),
+    #[error("landlock: {0}")]
+    Landlock(#[from] RulesetError),
+}
+
+fn call<T>(what: &'static str, result: nix::Result<T>) -> Result<T, NotConfined> {
+    result.map_err(|errno| NotConfined::Call(what, errno))
+}
+
+/// For our own work on a tree: the current directory becomes the root, and all there is.
+pub(super) fn enter_below_here(caps: &Caps) -> Result<(), NotConfined> {
+    limits(caps, caps.memory_bytes)?;
+    apart();
+    call("change its root", chroot("."))?;
+    call("go to its root", chdir("/"))?;
+    let kept = [CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP];
+    call("drop capabilities", sys::set_capabilities(kept.iter().map(|cap| 1 << cap).sum()))?;
+    call("give up privileges", set_no_new_privs())?;
+    landlock(&[], &[Path::new("/")])?;
+    Ok(calls::allow_work_on_files()?)
+}
+
+/// For another program: it sees this host, but can write only below the current directory.
+pub(super) fn enter_for_program(caps: &Caps, tmp: &Path) -> Result<(), NotConfined> {
+    limits(caps, caps.mkfs_memory_bytes)?;
+    let here = std::env::current_dir().unwrap_or_default();
+    // mkfs.erofs makes a temporary file in /tmp whatever TMPDIR says. Where /tmp cannot be
+    // another directory, or we are in it, it gets the host's.
+    let is_bound = apart()
+        && !here.starts_with("/tmp")
+        && mount(Some(tmp), "/tmp", None::<&str>, MsFlags::MS_BIND, None::<&str>).is_ok();
+    for capability in (0..CAPABILITIES).filter(|it| ![DAC_OVERRIDE, DAC_READ_SEARCH].contains(it)) {
+        match sys::drop_from_bounding_set(capability) {
+            // The kernel does not have it.
+            Ok(()) | Err(Errno::EINVAL) => {}
+            Err(errno) => return Err(NotConfined::Call("drop a capability", errno)),
+        }
+    }
+    call("give up privileges", set_no_new_privs())?;
+    let read = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/proc/filesystems"];
+    let tmp = if is_bound { tmp } else { Path::new("/tmp") };
+    landlock(&read.map(Path::new), &[here.as_path(), Path::new("/tmp"), tmp])?;
+    Ok(calls::refuse_the_rest()?)
+}
+
+fn limits(caps: &Caps, memory_bytes: u64) -> Result<(), NotConfined> {
+    for (resource, soft, hard) in [
+        // One second more until the end that cannot be put off.
+        (Resource::RLIMIT_CPU, caps.cpu_seconds, caps.cpu_seconds + 1),
+        (Resource::RLIMIT_DATA, memory_bytes, memory_bytes),
+        // A pack has all files and their padding.
+        (Resource::RLIMIT_FSIZE, caps.unpacked_bytes * 2, caps.unpacked_bytes * 2),
+        (Resource::RLIMIT_NOFILE, FILES, FILES),
+        (Resource::RLIMIT_CORE, 0, 0),
+    ] {
+        call("limit itself", setrlimit(resource, soft, hard))?;
+    }
+    alarm::set(u32::try_from(caps.wall_seconds).unwrap_or(u32::MAX));
+    umask(Mode::empty());
+    Ok(())
+}
+
+/// Leaves the host's network, mounts and IPC, where that is allowed.
+fn apart() -> bool {
+    let spaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    unshare(spaces)
+        .and_then(|()| mount(None::<&str>, "/", None::<&str>, private, None::<&str>))
+        .is_ok()
+}
+
+/// Where the kernel has it. The rest holds without.
+fn landlock(read: &[&Path], write: &[&Path]) -> Result<(), RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?
+        .add_rules(path_beneath_rules(read, AccessFs::from_read(NEWEST)))?
+        .add_rules(path_beneath_rules(write, AccessFs::from_all(NEWEST) & !AccessFs::Execute))?
+        .restrict_self()?;
+    Ok(())
+}

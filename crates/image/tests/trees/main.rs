@@ -1,0 +1,32 @@
+//! Layers that real tools make, that only a fuzzer or an attacker would make, and whole images:
+//! the tree is what `umoci unpack` makes of them, entry by entry, or what is said here.
+
+mod attacks;
+mod cases;
+mod image;
+mod listing;
+mod packs;
+mod real;
+mod sys;
+mod umoci;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if let Some(code) = pe_image::confined::run_if_asked() {
+        return code;
+    }
+    let mut trials = Vec::new();
+    for (name, run) in [cases::all(), attacks::all(), packs::all(), real::all()].concat() {
+        trials.push(Trial::test(name, move || {
+            run();
+            Ok(())
+        }));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test and its name.
+type Case = (&'static str, fn());
