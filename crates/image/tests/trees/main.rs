@@ -1,6 +1,17 @@
 //! Layers that real tools make, that only a fuzzer or an attacker would make, and whole images:
 //! the tree is what `umoci unpack` makes of them, entry by entry, or what is said here.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a test fails by a panic, and clippy knows tests by an attribute that these do not have"
+)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "these tests fail by a panic"
+)]
+
 mod attacks;
 mod cases;
 mod image;
