@@ -75,7 +75,7 @@ deny:
 
 ## assets    What the demo and the tests need: packages, programs, kernel, initramfs, images
 .PHONY: assets
-assets: packages programs vm images
+assets: packages programs vm images-small
 
 .PHONY: packages
 packages:
@@ -99,10 +99,16 @@ vm: programs
 kernel: programs
 	@vm-assets/kernel/build.sh $(GUEST_INIT)
 
-## images    The demo images (busybox, gcc, python), built from Debian packages
+# What the demo and the tests need: small, or of use to most.
+IMAGES_SMALL := busybox gcc python lua sqlite graphviz
+.PHONY: images-small
+images-small: programs
+	@images/build.sh $(IMAGES_SMALL)
+
+## images    All images there are recipes for, built from Debian packages (IMAGES='lua gxx' for some)
 .PHONY: images
-images: packages
-	@images/build.sh
+images: programs
+	@images/build.sh $(IMAGES)
 
 ## clean     Remove everything that was built
 .PHONY: clean

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { canonical, effectiveConfig, jobDigest } from './digest.js';
 
-const file = new URL('../../crates/proto/vectors/job_digest-v1-jobs.json', import.meta.url);
+const file = new URL('../../crates/proto/vectors/job_digest-v1-jobs_of_catalogue_v2.json', import.meta.url);
 const { catalogue, jobs } = JSON.parse(readFileSync(file, 'utf8'));
 
 for (const { name, request, config, digest } of jobs) {

@@ -216,6 +216,8 @@ What labels there are, and what they mean, is in docs/image-labels.md.
 Examples:
   pe image lint oci:layout:latest
   pe image lint docker://ghcr.io/someone/image:1 --json
+  pe image lint labels.toml --strict
+  pe image lint labels.toml --as-labels
 
 Exit status: 0 if all is well, 1 if not, or 125 if the image cannot be read, or 2 for a mistake in the
 arguments.";

@@ -18,6 +18,9 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// Body of a problem. One is a few hundred bytes.
 pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
+/// A file of labels: twice what it may be as JSON, for its comments.
+pub const LABELS_BYTES_MAX: u64 = 512 * 1024;
+
 /// Catalogue: thousands of images.
 pub const CATALOGUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 

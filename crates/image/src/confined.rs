@@ -42,8 +42,8 @@ pub(crate) enum Order {
     Move { from: PathBuf, to: PathBuf, caps: Caps },
     /// Remove a tree.
     Remove { path: PathBuf, caps: Caps },
-    /// Become mkfs.erofs.
-    Mkfs { program: PathBuf, args: Vec<String>, tmp: PathBuf, caps: Caps },
+    /// Become mkfs.erofs, with a time of the volume.
+    Mkfs { program: PathBuf, args: Vec<String>, time: String, tmp: PathBuf, caps: Caps },
 }
 
 /// What it says.

@@ -20,10 +20,11 @@ pub mod workers;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pe_proto::Digest;
 use pe_proto::catalogue::Catalogue;
 use pe_proto::limits::{WALL_MS_DEFAULT, WALL_MS_MAX};
 use pe_proto::link::token_in;
+use pe_proto::playground::Playground;
+use pe_proto::{Digest, path};
 
 use crate::core::admission::Policy;
 use crate::core::broker::Terms;
@@ -355,6 +356,20 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, BadConfig> {
         let mut env = image.platforms.iter().flat_map(|platform| &platform.config.env);
         if let Some(pair) = env.find(|pair| !pair.contains('=') || pair.starts_with('=')) {
             return Err(bad(format!("image `{}`: env `{pair}` has no name", image.name)));
+        }
+        for prefix in image.platforms.iter().map(|platform| &platform.pack.prefix) {
+            let wrong = if prefix.is_empty() { None } else { path::check_str(prefix).err() };
+            if let Some(why) = wrong {
+                return Err(bad(format!("image `{}`: pack prefix `{prefix}`: {why}", image.name)));
+            }
+        }
+        let flaws = image.playground.iter().flat_map(Playground::check).collect::<Vec<_>>();
+        if let Some((first, others)) = flaws.split_first() {
+            let more = match others.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            return Err(bad(format!("image `{}`: playground{first}{more}", image.name)));
         }
     }
     Ok(catalogue)

@@ -6,7 +6,7 @@ mod answer;
 mod content;
 mod problem;
 mod request;
-mod strict;
+pub(crate) mod strict;
 
 pub use answer::{Answer, AnswerFile, AnswerHead, CacheStatus, FileBytes, Phases};
 pub use content::{BadBase64, Content, FileContent};

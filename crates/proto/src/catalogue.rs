@@ -3,10 +3,11 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::playground::Playground;
 use crate::{Arch, Digest};
 
 /// The only version of the catalogue's JSON.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The catalogue file, and the answer to `GET /api/v1/images`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Image {
     pub description: String,
     /// One entry per architecture it exists for.
     pub platforms: Vec<Platform>,
+    /// Its form and examples, if its author gave some.
+    pub playground: Option<Playground>,
 }
 
 /// An image on one architecture.
@@ -49,7 +52,7 @@ pub struct Platform {
     pub config: ImageConfig,
 }
 
-/// An erofs file.
+/// The place of an image in an erofs file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pack {
@@ -57,6 +60,8 @@ pub struct Pack {
     pub digest: Digest,
     /// Length of the file.
     pub bytes: u64,
+    /// Directory in it that is the image's root, as a path of an archive; empty for its own root.
+    pub prefix: String,
 }
 
 /// The part of an OCI image config that decides how a program starts

@@ -70,6 +70,31 @@ pub const OFFERED_IMAGES_MAX: usize = 4096;
 /// Names, labels and other short identifying text on the link.
 pub const LABEL_BYTES_MAX: usize = 256;
 
+/// A playground as JSON: the label of an image, with its examples. A page that lists a hundred
+/// images fetches all of them.
+pub const PLAYGROUND_BYTES_MAX: usize = 256 * 1024;
+
+/// Fields of a form; examples; files of one example; media types. What a person can still look over.
+pub const PLAYGROUND_ITEMS_MAX: usize = 64;
+
+/// Options of a choice; conflicts. The versions of a tool, or its warnings, can be many.
+pub const PLAYGROUND_OPTIONS_MAX: usize = 256;
+
+/// Words of a template, and of a field's or an option's `args`.
+pub const PLAYGROUND_WORDS_MAX: usize = 64;
+
+/// One such word, and the value of a text field: a small script.
+pub const PLAYGROUND_WORD_BYTES_MAX: usize = 16 * 1024;
+
+/// Descriptions, help, and the reason of a conflict. Titles have [`LABEL_BYTES_MAX`].
+pub const PLAYGROUND_TEXT_BYTES_MAX: usize = 2048;
+
+/// The largest number, on either side of zero, that JavaScript has exactly: 2^53 - 1.
+pub const PLAYGROUND_NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Flaws that are told of one playground.
+pub const PLAYGROUND_FLAWS_MAX: usize = 100;
+
 // The io file must hold the largest job and the largest result at the same time: the journal of
 // both streams (kept until the end so that a killed VM loses nothing) and the packed result.
 const _: () = assert!(
@@ -84,6 +109,9 @@ const _: () = assert!(
             + PMEM_ALIGN
 );
 const _: () = assert!(IO_FILE_BYTES % PMEM_ALIGN == 0);
+// Whatever one field gives is within what a job may have, as long as it has few holes.
+const _: () = assert!(2 * PLAYGROUND_WORD_BYTES_MAX <= ARG_BYTES_MAX);
+const _: () = assert!(PLAYGROUND_WORDS_MAX <= ARGS_MAX);
 const _: () = assert!(WALL_MS_DEFAULT <= WALL_MS_MAX);
 const _: () = assert!(OUTPUT_BYTES_DEFAULT <= OUTPUT_BYTES_MAX);
 const _: () = assert!(STREAM_BYTES_DEFAULT <= STREAM_BYTES_MAX);

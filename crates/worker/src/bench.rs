@@ -15,7 +15,7 @@ use crate::cli::BenchFlags;
 use crate::config::{Config, RestoreChoice};
 use crate::core::ending::Ending;
 use crate::core::pool::How;
-use crate::images::Pack;
+use crate::images::Place;
 use crate::iofile::collect;
 use crate::iofile::job::{BadJob, JobWriter};
 use crate::vm::{Backend, ReadyVm, StartError, VmError};
@@ -147,14 +147,14 @@ async fn ways(foundation: &Foundation, image: Option<&str>) -> Vec<Way> {
 
 struct Job {
     spec: JobSpec,
-    pack: Arc<Pack>,
+    place: Place,
 }
 
 fn job(foundation: &Foundation, name: &str) -> Result<Job, BenchError> {
     let missing = || BenchError::NoImage(name.to_owned());
     let images = foundation.images();
     let image = images.named(name).ok_or_else(missing)?;
-    let pack = images.pack(image).cloned().ok_or_else(missing)?;
+    let place = images.place(image).cloned().ok_or_else(missing)?;
     let spec = JobSpec {
         image,
         arch: foundation.arch(),
@@ -165,7 +165,7 @@ fn job(foundation: &Foundation, name: &str) -> Result<Job, BenchError> {
         outputs: Vec::new(),
         limits: JobLimits { wall_ms: 30_000, ..JobLimits::default() },
     };
-    Ok(Job { spec, pack })
+    Ok(Job { spec, place })
 }
 
 /// One VM from nothing to nothing.
@@ -189,13 +189,14 @@ async fn run_true(vm: ReadyVm, job: &Job, way: &mut Way) -> Result<(), BenchErro
     let archive = Encoder::new().finish();
     let len = u64::try_from(archive.len()).unwrap_or(u64::MAX);
     let spec = job.spec.clone();
-    let mut writer = JobWriter::new("bench".to_owned(), spec, job.pack.uuid(), len)?;
+    let pack = &job.place.pack;
+    let mut writer = JobWriter::new("bench".to_owned(), spec, pack.uuid(), &job.place.prefix, len)?;
     let (machine, io) = vm.parts();
     writer.write(io, &archive)?;
     let written = writer.finish(io)?;
     way.note(Phase::Write, leased.elapsed());
     let attach = Instant::now();
-    machine.attach(&job.pack).await?;
+    machine.attach(pack).await?;
     way.note(Phase::Attach, attach.elapsed());
     let woken = Instant::now();
     machine.wake().await?;

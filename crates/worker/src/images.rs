@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use pe_proto::catalogue::{self, Catalogue};
 use pe_proto::limits::{IO_FILE_BYTES, PMEM_ALIGN};
-use pe_proto::{Arch, Digest};
+use pe_proto::{Arch, Digest, path};
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::{CATALOGUE_BYTES_MAX, VERIFY_PIECE_BYTES};
@@ -128,10 +128,19 @@ enum BadPack {
     Unreadable,
 }
 
+/// Where an image is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The pack that holds it.
+    pub pack: Arc<Pack>,
+    /// The directory in it that is the image's root; empty for its own.
+    pub prefix: String,
+}
+
 /// All images of one architecture.
 #[derive(Debug, Default)]
 pub struct Images {
-    by_digest: BTreeMap<Digest, Arc<Pack>>,
+    by_digest: BTreeMap<Digest, Place>,
     by_name: BTreeMap<String, Digest>,
     /// In the order of the catalogue, each once.
     packs: Vec<Arc<Pack>>,
@@ -164,6 +173,10 @@ impl Images {
         for image in &catalogue.images {
             for platform in image.platforms.iter().filter(|platform| platform.arch == arch) {
                 let stated = &platform.pack;
+                if let Some(bad) = bad_prefix(&stated.prefix) {
+                    left_out.push((image.name.clone(), bad));
+                    continue;
+                }
                 let known = images.packs.iter().find(|pack| pack.digest == stated.digest);
                 let pack = match known.cloned() {
                     Some(pack) => pack,
@@ -176,16 +189,22 @@ impl Images {
                         }
                     },
                 };
-                images.by_digest.insert(platform.digest, pack);
+                let place = Place { pack, prefix: stated.prefix.clone() };
+                images.by_digest.insert(platform.digest, place);
                 images.by_name.entry(image.name.clone()).or_insert(platform.digest);
             }
         }
         Ok((images, left_out))
     }
 
+    /// Where an image is.
+    pub fn place(&self, image: Digest) -> Option<&Place> {
+        self.by_digest.get(&image)
+    }
+
     /// The pack that holds an image.
     pub fn pack(&self, image: Digest) -> Option<&Arc<Pack>> {
-        self.by_digest.get(&image)
+        self.place(image).map(|place| &place.pack)
     }
 
     /// The digest of an image by its name.
@@ -205,7 +224,7 @@ impl Images {
 
     /// The images that are in a pack.
     pub fn of_pack(&self, pack: Digest) -> Vec<Digest> {
-        let inside = self.by_digest.iter().filter(|(_, it)| it.digest == pack);
+        let inside = self.by_digest.iter().filter(|(_, it)| it.pack.digest == pack);
         inside.map(|(image, _)| *image).collect()
     }
 
@@ -225,6 +244,12 @@ fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
     let at = || path.to_owned();
     let bytes = read().map_err(|source| ImagesError::Read { path: at(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| ImagesError::Parse { path: at(), source })
+}
+
+/// A prefix is followed by the guest, which refuses a bad one for each job; here it is told once.
+fn bad_prefix(prefix: &str) -> Option<String> {
+    let bad = if prefix.is_empty() { None } else { path::check_str(prefix).err() };
+    bad.map(|bad| format!("its place in the pack, `{}`: {bad}", prefix.escape_debug()))
 }
 
 fn open_pack(

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::core::clock::ClockTerms;
 use crate::core::ending::Ending;
-use crate::images::{Images, Pack};
+use crate::images::{Images, Place};
 use crate::iofile::IoFile;
 use crate::iofile::collect::{self, Collected};
 use crate::iofile::job::{BadJob, JobWriter, Written};
@@ -118,7 +118,7 @@ pub async fn run(
     let wall_ms = head.spec.limits.wall_ms;
     let waited = match accept(&head, terms) {
         Err((why, outcome)) => Ok(Waited::Refused(why, outcome)),
-        Ok(pack) => wait(&mut vm, head, &pack, stream, terms, began, &mut phases).await,
+        Ok(place) => wait(&mut vm, head, &place, stream, terms, began, &mut phases).await,
     };
     let remains = vm.kill().await;
     vacate();
@@ -169,8 +169,8 @@ pub fn refuse(why: Refusal, reason: String) -> Finished {
 /// Why a job is refused, for the worker and for its client.
 type Unfit = (Refusal, Outcome);
 
-/// Checks what came over the network; returns the pack to run in.
-fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Arc<Pack>, Unfit> {
+/// Checks what came over the network; returns where the image is.
+fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Place, Unfit> {
     head.spec.check().map_err(|bad| {
         let reason = bad.to_string();
         (Refusal::Spec, Outcome::Refused { fault: Fault::Client, reason })
@@ -179,9 +179,9 @@ fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Arc<Pack>, Unfit> {
         let reason = format!("this worker runs {}, not {}", terms.arch, head.spec.arch);
         return Err(unfit(Refusal::Arch, reason));
     }
-    let pack = terms.images.pack(head.spec.image);
+    let place = terms.images.place(head.spec.image);
     let reason = || format!("this worker does not have image {}", head.spec.image);
-    pack.cloned().ok_or_else(|| unfit(Refusal::Image, reason()))
+    place.cloned().ok_or_else(|| unfit(Refusal::Image, reason()))
 }
 
 /// Something is wrong that is no client's fault.
@@ -193,7 +193,7 @@ fn unfit(why: Refusal, reason: String) -> Unfit {
 async fn wait(
     vm: &mut LeasedVm,
     head: LeaseHead,
-    pack: &Pack,
+    place: &Place,
     stream: &mut impl JobStream,
     terms: &JobTerms,
     began: Instant,
@@ -206,7 +206,7 @@ async fn wait(
     let brought = tokio::select! {
         biased;
         // The guest has its job, or cannot have it, or nobody wants it any more.
-        brought = bring(machine, io, head, pack, stream, began) => brought?,
+        brought = bring(machine, io, head, place, stream, began) => brought?,
         // The VM died under it.
         () = exited => return Ok(Waited::Unwritten(Ending::Exited)),
     };
@@ -244,13 +244,13 @@ async fn bring(
     machine: &mut dyn Machine,
     io: &IoFile,
     head: LeaseHead,
-    pack: &Pack,
+    place: &Place,
     stream: &mut impl JobStream,
     began: Instant,
 ) -> Result<Brought, LeaseLost> {
-    let mut attach = machine.attach(pack).fuse();
+    let mut attach = machine.attach(&place.pack).fuse();
     let received = {
-        let mut receive = std::pin::pin!(receive(head, pack.uuid(), io, stream, began));
+        let mut receive = std::pin::pin!(receive(head, place, io, stream, began));
         loop {
             tokio::select! {
                 biased;
@@ -321,13 +321,14 @@ async fn listen(
 /// Writes the job as it arrives. Returns how long that took.
 async fn receive(
     head: LeaseHead,
-    pack_uuid: [u8; 16],
+    place: &Place,
     io: &IoFile,
     stream: &mut impl JobStream,
     began: Instant,
 ) -> Result<Result<(Written, Duration), BadJob>, LeaseLost> {
     let archive_bytes = head.archive_bytes;
-    let writer = JobWriter::new(head.request_id, head.spec, pack_uuid, archive_bytes);
+    let writer =
+        JobWriter::new(head.request_id, head.spec, place.pack.uuid(), &place.prefix, archive_bytes);
     let mut writer = match writer {
         Ok(writer) => writer,
         Err(bad) => return Ok(Err(bad)),

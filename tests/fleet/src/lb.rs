@@ -60,10 +60,10 @@ impl Lb {
         let files = tempfile::Builder::new().prefix("pe-fleet-").tempdir()?;
         let image = image();
         let catalogue = format!(
-            r#"{{"version":1,"images":[{{"name":"busybox","tags":["1"],"title":"","description":"",
+            r#"{{"version":2,"images":[{{"name":"busybox","tags":["1"],"title":"","description":"",
                 "platforms":[{{"arch":"x86_64","digest":"{image}",
-                "pack":{{"digest":"{image}","bytes":1}},
-                "config":{{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}}}}]}}]}}"#
+                "pack":{{"digest":"{image}","bytes":1,"prefix":""}},
+                "config":{{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}}}}],"playground":null}}]}}"#
         );
         std::fs::write(files.path().join("catalogue.json"), catalogue)?;
         std::fs::write(files.path().join("lb.toml"), settings)?;

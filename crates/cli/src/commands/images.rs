@@ -62,12 +62,12 @@ mod tests {
         let platform = |arch: &str, bytes: u64| {
             serde_json::json!({
                 "arch": arch, "digest": format!("sha256:{}", "ab".repeat(32)),
-                "pack": {"digest": format!("sha256:{}", "cd".repeat(32)), "bytes": bytes},
+                "pack": {"digest": format!("sha256:{}", "cd".repeat(32)), "bytes": bytes, "prefix": ""},
                 "config": {"entrypoint": [], "cmd": ["sh"], "env": [], "workdir": "", "user": ""},
             })
         };
         let catalogue: Catalogue = serde_json::from_value(serde_json::json!({
-            "version": 1,
+            "version": 2,
             "images": [
                 {"name": "busybox", "tags": ["1.35", "1"], "title": "BusyBox",
                  "description": "", "platforms": [platform("x86_64", 1_572_864)]},
@@ -82,7 +82,7 @@ busybox  1.35, 1  x86_64           1.5 MiB    BusyBox
 gcc      12       x86_64, riscv64  160.0 MiB  GNU \\u{1b}[1mC
 ";
         assert_eq!(table(&catalogue), expected);
-        let empty = Catalogue { version: 1, images: Vec::new() };
+        let empty = Catalogue { version: 2, images: Vec::new() };
         assert_eq!(table(&empty), "The server has no images.\n");
     }
 }

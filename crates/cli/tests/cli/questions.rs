@@ -8,11 +8,12 @@ use crate::{bare_pe, output, pe, texts};
 #[test]
 fn images_are_a_table_or_json() {
     let digest = format!("sha256:{}", "ab".repeat(32));
-    let catalogue = json!({"version": 1, "images": [{
+    let catalogue = json!({"version": 2, "images": [{
         "name": "gcc", "tags": ["12"], "title": "GNU C", "description": "A compiler.",
         "platforms": [{"arch": "x86_64", "digest": digest,
-            "pack": {"digest": digest, "bytes": 1_048_576},
+            "pack": {"digest": digest, "bytes": 1_048_576, "prefix": ""},
             "config": {"entrypoint": [], "cmd": [], "env": [], "workdir": "", "user": ""}}],
+        "playground": null,
     }]});
     let answer = http("200 OK", "application/json", catalogue.to_string().as_bytes());
     let ask = |args: &[&str]| {

@@ -36,11 +36,13 @@ fn work(order: Order) -> ExitCode {
             done(&caps, || std::fs::rename(inside(&from), inside(&to)))
         }
         Order::Remove { path, caps } => done(&caps, || std::fs::remove_dir_all(inside(&path))),
-        Order::Mkfs { program, args, tmp, caps } => {
+        Order::Mkfs { program, args, time, tmp, caps } => {
             if let Err(error) = room::enter_for_program(&caps, &tmp) {
                 return failed(&error);
             }
-            failed(&Command::new(program).args(args).env_clear().exec())
+            failed(
+                &Command::new(program).args(args).env_clear().env("SOURCE_DATE_EPOCH", time).exec(),
+            )
         }
     }
 }

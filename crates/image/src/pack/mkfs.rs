@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use pe_proto::Digest;
 
-use super::{PackError, TIME};
+use super::PackError;
 use crate::confined::{Order, Owners, run};
 use crate::flatten::Caps;
 use crate::oci::{OciImage, Source};
@@ -19,6 +19,10 @@ const TMP: &str = "tmp";
 
 /// Changes whenever the same images would give another pack: policies of flattening, flags.
 const FORM: &str = "pe-pack 1";
+
+/// `SOURCE_DATE_EPOCH`, which is the volume's time, and the latest that a file can have. The flag
+/// `-T` would give its time to all files, and without either the volume has the time of day.
+const TIME_OF_VOLUMES: &str = "8589934591";
 
 /// Where it may be. Not on everyone's PATH.
 const DIRS: [&str; 6] =
@@ -55,18 +59,15 @@ impl Mkfs {
         let tmp = work.path().join(TMP);
         fs::create_dir(&tmp)?;
         let mut args: Vec<String> = Vec::new();
-        let time = TIME.to_string();
         // Only a file on whole pages of its own can be mapped straight from pmem.
         args.extend(["--quiet", "-E", "noinline_data"].map(str::to_owned));
-        // The time of the volume, but each file's own for files.
-        args.extend(
-            ["-T", &time, "--preserve-mtime", "-U", &recipe.uuid_text()].map(str::to_owned),
-        );
+        args.extend(["-U", &recipe.uuid_text()].map(str::to_owned));
         if recipe.is_shared {
             args.push(format!("--chunksize={CHUNK_BYTES}"));
         }
         args.extend([PACK, ROOT].map(str::to_owned));
-        let order = Order::Mkfs { program: self.program.clone(), args, tmp, caps: *caps };
+        let (program, time) = (self.program.clone(), TIME_OF_VOLUMES.to_owned());
+        let order = Order::Mkfs { program, args, time, tmp, caps: *caps };
         run(&order, work.path(), owners).map_err(PackError::Mkfs)
     }
 }

@@ -1,6 +1,12 @@
 //! Layers that real tools make, that only a fuzzer or an attacker would make, and whole images:
 //! the tree is what `umoci unpack` makes of them, entry by entry, or what is said here.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a test fails by a panic, and clippy knows tests by an attribute that these do not have"
+)]
+
 mod attacks;
 mod cases;
 mod image;

@@ -18,8 +18,8 @@ fn layers(packages: &[&str]) -> Option<Vec<Vec<u8>>> {
     let mut layers = vec![Layer::new().dir("./").end()];
     for package in packages {
         let got = Command::new("apt-get").args(["download", package]).current_dir(&dir).output();
-        let found = std::fs::read_dir(&dir).expect("list").map(|it| it.expect("entry").path());
-        let deb = found.filter(|it| named(it).starts_with(&format!("{package}_"))).next();
+        let mut found = std::fs::read_dir(&dir).expect("list").map(|it| it.expect("entry").path());
+        let deb = found.find(|it| named(it).starts_with(&format!("{package}_")));
         let (true, Some(deb)) = (got.is_ok_and(|it| it.status.success()), deb) else {
             eprintln!("SKIPPED: whole images, as `apt-get download {package}` failed");
             return None;

@@ -9,7 +9,7 @@ struct Files {
 impl Files {
     fn new() -> Self {
         let files = Self { dir: tempfile::tempdir().unwrap() };
-        files.write("catalogue.json", r#"{"version":1,"images":[]}"#);
+        files.write("catalogue.json", r#"{"version":2,"images":[]}"#);
         files
     }
 
@@ -83,10 +83,21 @@ fn a_bad_catalogue_or_token_is_refused() {
         said
     };
     catalogue("{");
-    assert!(catalogue(r#"{"version":2,"images":[]}"#).contains("version 1, got 2"));
-    let image = r#"{"name":"a","tags":["1"],"title":"","description":"","platforms":[]}"#;
-    let twice = format!(r#"{{"version":1,"images":[{image},{image}]}}"#);
+    assert!(catalogue(r#"{"version":1,"images":[]}"#).contains("version 2, got 1"));
+    let image =
+        r#"{"name":"a","tags":["1"],"title":"","description":"","platforms":[],"playground":null}"#;
+    let twice = format!(r#"{{"version":2,"images":[{image},{image}]}}"#);
     assert!(catalogue(&twice).contains("`a:1` is there twice"));
+    let flaw = image.replace("null", r#"{"command":["{x}"],"wall_ms":0}"#);
+    let said = catalogue(&format!(r#"{{"version":2,"images":[{flaw}]}}"#));
+    assert!(said.contains("image `a`: playground/wall_ms: expected 1"), "{said}");
+    assert!(said.contains("and 1 more"), "{said}");
+    let platform = r#"{"arch":"x86_64","digest":"DIGEST","pack":{"digest":"DIGEST","bytes":1,
+        "prefix":"../a"},"config":{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}}"#;
+    let platform = platform.replace("DIGEST", &"ab".repeat(32));
+    let image = image.replace("[],", &format!("[{platform}],"));
+    let said = catalogue(&format!(r#"{{"version":2,"images":[{image}]}}"#));
+    assert!(said.contains("image `a`: pack prefix `../a`: path has a"), "{said}");
 
     let short = files.write("token", "short\n");
     assert!(token(&short).unwrap_err().to_string().contains("at least 16"));

@@ -150,8 +150,9 @@ mod tests {
             title: "a & b".to_owned(),
             description: "</section><img src=x>".to_owned(),
             platforms: Vec::new(),
+            playground: None,
         };
-        let html = index(&Catalogue { version: 1, images: vec![image] });
+        let html = index(&Catalogue { version: 2, images: vec![image] });
         assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
         assert!(html.contains("a &amp; b"));
     }

@@ -140,7 +140,7 @@ async fn a_catalogue_that_changed_is_served_after_a_reload() {
     let lb = Lb::start().await;
     let (operator, client) = (lb.operator().await, lb.client().await);
     let before = client.get("/api/v1/images").await;
-    std::fs::write(lb.path("catalogue.json"), r#"{"version":1,"images":[]}"#).expect("a file");
+    std::fs::write(lb.path("catalogue.json"), r#"{"version":2,"images":[]}"#).expect("a file");
     let reloaded = change(&operator, "/admin/v1/reload", "{}").await.json();
     assert_eq!(names(&reloaded["applied"]), ["catalogue"]);
     let after = client.get("/api/v1/images").await;

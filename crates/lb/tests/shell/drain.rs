@@ -102,7 +102,7 @@ async fn a_drain_has_a_deadline() {
 async fn the_process_ends_with_0_after_sigterm_and_64_for_bad_settings() {
     let files = tempfile::tempdir().expect("a directory");
     let catalogue = files.path().join("catalogue.json");
-    std::fs::write(&catalogue, r#"{"version":1,"images":[]}"#).expect("a file");
+    std::fs::write(&catalogue, r#"{"version":2,"images":[]}"#).expect("a file");
     let mut lb = Command::new(env!("CARGO_BIN_EXE_pe-lb"))
         .args(["--listen", "127.0.0.1:0", "--listen-workers", "127.0.0.1:0"])
         .args(["--listen-admin", "127.0.0.1:0", "--log-json"])

@@ -53,7 +53,7 @@ impl Process {
     async fn start() -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let catalogue = files.path().join("catalogue.json");
-        std::fs::write(&catalogue, r#"{"version":1,"images":[]}"#).expect("a file");
+        std::fs::write(&catalogue, r#"{"version":2,"images":[]}"#).expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_pe-lb"))
             .args(["--listen", "127.0.0.1:0", "--listen-workers", "127.0.0.1:0"])
             .args(["--listen-admin", "none", "--log-json", "--catalogue"])

@@ -30,12 +30,12 @@ fn catalogue() -> String {
     let image = |name: &str, digest: Digest| {
         format!(
             r#"{{"name":"{name}","tags":["1"],"title":"{name}","description":"","platforms":[
-                {{"arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":1}},
-                  "config":{{"entrypoint":[],"cmd":["sh"],"env":[],"workdir":"","user":""}}}}]}}"#
+                {{"arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":1,"prefix":""}},
+                  "config":{{"entrypoint":[],"cmd":["sh"],"env":[],"workdir":"","user":""}}}}],"playground":null}}"#
         )
     };
     let images = [image("busybox", busybox()), image("other", other())].join(",");
-    format!(r#"{{"version":1,"images":[{images}]}}"#)
+    format!(r#"{{"version":2,"images":[{images}]}}"#)
 }
 
 pub(crate) struct Lb {

@@ -185,7 +185,7 @@ async fn a_new_certificate_is_taken_over_while_serving_and_a_bad_one_is_not() {
 }
 
 fn load(files: &Path, toml: &str) -> Result<Config, String> {
-    std::fs::write(files.join("catalogue.json"), r#"{"version":1,"images":[]}"#).expect("a file");
+    std::fs::write(files.join("catalogue.json"), r#"{"version":2,"images":[]}"#).expect("a file");
     std::fs::write(files.join("again.toml"), toml).expect("a file");
     let catalogue = Some(files.join("catalogue.json"));
     let flags = Overrides { catalogue, ..Overrides::default() };

@@ -11,19 +11,21 @@ mod archive;
 mod frames;
 pub mod headers;
 mod json;
+mod playground;
 mod serial;
 
 pub use archive::archive;
 pub use frames::{done_head, guest_config, hello, lease_head, ready, result_meta, state, welcome};
 pub use headers::{in_header, journal_header, result_header};
 pub use json::{answer_json, catalogue_json, run_config_json, run_request_json};
+pub use playground::playground_expansion;
 pub use serial::serial;
 
 /// A target: whether these bytes were accepted.
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("answer_json", answer_json),
     ("archive", archive),
     ("catalogue_json", catalogue_json),
@@ -33,6 +35,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("in_header", in_header),
     ("journal_header", journal_header),
     ("lease_head", lease_head),
+    ("playground_expansion", playground_expansion),
     ("ready", ready),
     ("result_header", result_header),
     ("result_meta", result_meta),

@@ -40,10 +40,10 @@ macro_rules! object_only {
     )+};
 }
 
-pub(super) use object_only;
+pub(crate) use object_only;
 
 /// Reads an object as a map and refuses a key that is there twice.
-pub(super) fn unique_keys<'de, D, V>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error>
+pub(crate) fn unique_keys<'de, D, V>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error>
 where
     D: Deserializer<'de>,
     V: Deserialize<'de>,

@@ -99,7 +99,7 @@ fn messages_of_the_link_match_their_vectors() {
 
 #[test]
 fn json_matches_its_vectors() {
-    json::<Catalogue>("catalogue_json-v1-two.json", &samples::catalogue());
+    json::<Catalogue>("catalogue_json-v2-two.json", &samples::catalogue());
     json("run_request_json-v1-full.json", &samples::run_request());
     let (config, _, _) = samples::run_request().split();
     json("run_config_json-v1-full.json", &config);
@@ -114,7 +114,7 @@ fn the_words_on_the_serial_port_match_their_vector() {
 }
 
 /// Of layouts that changed: their vectors stay, to be refused.
-const RETIRED: [&str; 2] = ["hello-v1-", "welcome-v1-"];
+const RETIRED: [&str; 3] = ["catalogue_json-v1-", "hello-v1-", "welcome-v1-"];
 
 #[test]
 fn messages_of_a_retired_version_are_refused_by_their_version() {
@@ -123,6 +123,9 @@ fn messages_of_a_retired_version_are_refused_by_their_version() {
     assert_eq!(codec::decode::<Hello>(&hello).err(), refused);
     let welcome = vectors::load("welcome-v1-full.hex").unwrap();
     assert_eq!(codec::decode::<Welcome>(&welcome).err(), refused);
+    let catalogue = vectors::load("catalogue_json-v1-two.json").unwrap();
+    let refused = serde_json::from_slice::<Catalogue>(&catalogue).expect_err("version 1");
+    assert!(refused.to_string().contains("version 2, got 1"), "{refused}");
 }
 
 #[test]

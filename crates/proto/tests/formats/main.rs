@@ -28,6 +28,7 @@ mod json;
 mod messages;
 mod names;
 mod path_order;
+mod playground;
 mod protocol_page;
 mod result_bounds;
 mod serial;

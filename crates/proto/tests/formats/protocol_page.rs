@@ -34,7 +34,7 @@ fn the_worked_example_equals_its_vector() {
 #[test]
 fn every_limit_is_stated_with_its_number() {
     let page = page();
-    let rows: [(&str, u64); 22] = [
+    let rows: [(&str, u64); 30] = [
         ("CONFIG_BYTES_MAX", limits::CONFIG_BYTES_MAX as u64),
         ("ARG_BYTES_MAX", limits::ARG_BYTES_MAX as u64),
         ("ARGS_MAX", limits::ARGS_MAX as u64),
@@ -57,6 +57,14 @@ fn every_limit_is_stated_with_its_number() {
         ("IO_FILE_BYTES", limits::IO_FILE_BYTES),
         ("OFFERED_IMAGES_MAX", limits::OFFERED_IMAGES_MAX as u64),
         ("LABEL_BYTES_MAX", limits::LABEL_BYTES_MAX as u64),
+        ("PLAYGROUND_BYTES_MAX", limits::PLAYGROUND_BYTES_MAX as u64),
+        ("PLAYGROUND_ITEMS_MAX", limits::PLAYGROUND_ITEMS_MAX as u64),
+        ("PLAYGROUND_OPTIONS_MAX", limits::PLAYGROUND_OPTIONS_MAX as u64),
+        ("PLAYGROUND_WORDS_MAX", limits::PLAYGROUND_WORDS_MAX as u64),
+        ("PLAYGROUND_WORD_BYTES_MAX", limits::PLAYGROUND_WORD_BYTES_MAX as u64),
+        ("PLAYGROUND_TEXT_BYTES_MAX", limits::PLAYGROUND_TEXT_BYTES_MAX as u64),
+        ("PLAYGROUND_NUMBER_MAX", limits::PLAYGROUND_NUMBER_MAX),
+        ("PLAYGROUND_FLAWS_MAX", limits::PLAYGROUND_FLAWS_MAX as u64),
     ];
     for (name, number) in rows {
         let row = format!("| `{name}` | {number} |");

@@ -11,6 +11,9 @@ use pe_proto::catalogue::{self, Catalogue, Image, ImageConfig, Pack, Platform};
 use pe_proto::guest_config::GuestConfig;
 use pe_proto::link::{DoneHead, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Welcome};
 use pe_proto::outcome::{Clock, GuestPhases, RanOn, Truncated, Usage, WorkerPhases};
+use pe_proto::playground::{
+    Choice, Conflict, Example, Field, Kind as FieldKind, Playground, Setting, Variable,
+};
 use pe_proto::{Arch, Digest, Fault, JobLimits, JobSpec, Outcome, ResultMeta};
 
 pub(crate) const IMAGE: Digest = Digest([0x11; 32]);
@@ -208,11 +211,115 @@ pub(crate) fn state() -> State {
     State { session: SESSION, draining: true, images: vec![PACK] }
 }
 
+/// A form with every kind of field.
+pub(crate) fn playground() -> Playground {
+    let text = |text: &str| text.to_owned();
+    let field = |name: &str, label: &str, kind| Field {
+        name: text(name),
+        label: text(label),
+        help: text("A sentence."),
+        kind,
+    };
+    let option = |value: &str, label: &str, args: &[&str]| Choice {
+        value: text(value),
+        label: text(label),
+        args: texts(args),
+    };
+    let setting = |field: &str, value: &str| Setting { field: text(field), value: text(value) };
+    let fields = vec![
+        field(
+            "optimise",
+            "Optimisation",
+            FieldKind::Choice {
+                default: text("2"),
+                options: vec![option("0", "none", &["-O0"]), option("2", "usual", &["-O2"])],
+            },
+        ),
+        field(
+            "warnings",
+            "All warnings",
+            FieldKind::Flag { default: true, args: texts(&["-Wall", "-Wextra"]) },
+        ),
+        field(
+            "threads",
+            "Threads",
+            FieldKind::Number { min: -2, max: 8, step: 2, default: Some(4), args: Vec::new() },
+        ),
+        field(
+            "defines",
+            "Defines",
+            FieldKind::Text {
+                default: String::new(),
+                bytes_max: 200,
+                is_words: true,
+                args: texts(&["-D", "{}=1"]),
+            },
+        ),
+        field(
+            "main",
+            "File",
+            FieldKind::File {
+                default: text("main.c"),
+                types: texts(&["text/x-c"]),
+                args: texts(&["/input/{}"]),
+            },
+        ),
+    ];
+    let file = |content: Content, executable| FileContent::File { content, executable };
+    let files = [
+        ("include", FileContent::Directory),
+        ("main.c", file(Content::from_bytes(b"int main(void) { return 0; }"), false)),
+        ("data.bin", file(Content::from_bytes(&[0, 0xff]), false)),
+        ("run.sh", file(Content::from_bytes(b"#!/bin/sh"), true)),
+    ];
+    Playground {
+        categories: texts(&["compiler"]),
+        takes: texts(&["text/x-c"]),
+        makes: texts(&["application/x-executable"]),
+        wall_ms: Some(20_000),
+        command: texts(&[
+            "gcc",
+            "{optimise}",
+            "{warnings}",
+            "{defines}",
+            "{main}",
+            "{{literal}}",
+            "-o",
+            "/output/a.out",
+        ]),
+        env: vec![Variable { name: text("OMP_NUM_THREADS"), field: text("threads") }],
+        fields,
+        conflicts: vec![Conflict {
+            given: setting("optimise", "0"),
+            not: setting("warnings", "true"),
+            why: text("A sentence."),
+        }],
+        examples: vec![
+            Example {
+                title: text("Hello"),
+                description: text("A sentence."),
+                files: files.into_iter().map(|(path, file)| (text(path), file)).collect(),
+                stdin: Content::from_bytes(b"typed\n"),
+                values: BTreeMap::from([(text("threads"), text("8"))]),
+                command: None,
+            },
+            Example {
+                title: text("Version"),
+                description: String::new(),
+                files: BTreeMap::new(),
+                stdin: Content::from_bytes(b""),
+                values: BTreeMap::new(),
+                command: Some(texts(&["gcc", "--version"])),
+            },
+        ],
+    }
+}
+
 pub(crate) fn catalogue() -> Catalogue {
     let platform = |arch: Arch, byte: u8| Platform {
         arch,
         digest: Digest([byte; 32]),
-        pack: Pack { digest: PACK, bytes: 1_000_000 },
+        pack: Pack { digest: PACK, bytes: 1_000_000, prefix: format!("images/{byte:x}") },
         config: ImageConfig {
             entrypoint: texts(&["/usr/bin/env"]),
             cmd: texts(&["gcc", "--version"]),
@@ -227,6 +334,7 @@ pub(crate) fn catalogue() -> Catalogue {
         title: "A title".to_owned(),
         description: "A sentence.".to_owned(),
         platforms,
+        playground: (name == "gcc").then(playground),
     };
     let two = vec![platform(Arch::X86_64, 0x31), platform(Arch::Riscv64, 0x32)];
     Catalogue {

@@ -12,7 +12,8 @@ pub(crate) fn only(image: Digest) -> Images {
         file,
     });
     let mut images = Images::default();
-    images.by_digest.insert(image, Arc::clone(&pack));
+    let place = Place { pack: Arc::clone(&pack), prefix: String::new() };
+    images.by_digest.insert(image, place);
     images.packs.push(pack);
     images
 }
@@ -47,8 +48,8 @@ impl Shelf {
         let config = r#"{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}"#;
         self.images.push(format!(
             r#"{{"name":"{name}","tags":["1"],"title":"","description":"","platforms":[{{
-            "arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":{bytes}}},
-            "config":{config}}}]}}"#
+            "arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":{bytes},"prefix":""}},
+            "config":{config}}}],"playground":null}}"#
         ));
     }
 
@@ -67,7 +68,7 @@ impl Shelf {
     }
 
     pub(crate) fn open(&self) -> Images {
-        let catalogue = format!(r#"{{"version":1,"images":[{}]}}"#, self.images.join(","));
+        let catalogue = format!(r#"{{"version":2,"images":[{}]}}"#, self.images.join(","));
         std::fs::write(self.dir.path().join("catalogue.json"), catalogue).expect("write");
         Images::open(self.dir.path(), Arch::X86_64, true).expect("catalogue")
     }

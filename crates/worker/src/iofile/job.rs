@@ -66,6 +66,7 @@ impl JobWriter {
         request_id: String,
         spec: JobSpec,
         pack_uuid: [u8; 16],
+        pack_prefix: &str,
         archive_bytes: u64,
     ) -> Result<Self, BadJob> {
         let limits = spec.limits;
@@ -76,7 +77,7 @@ impl JobWriter {
             time_unix_us: 0,
             hostname: "pe".to_owned(),
             pack_uuid,
-            pack_prefix: String::new(),
+            pack_prefix: pack_prefix.to_owned(),
         };
         getrandom::fill(&mut config.entropy).map_err(|_| no_randomness())?;
         let config_len = u64::try_from(codec::to_vec(&config)?.len()).unwrap_or(u64::MAX);

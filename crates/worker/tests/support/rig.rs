@@ -103,7 +103,8 @@ impl Rig {
         input.push(Kind::File, "input/a", b"data").expect("fits");
         let input = input.finish();
         let len = u64::try_from(input.len()).expect("fits");
-        let mut writer = JobWriter::new("test".to_owned(), spec, pack.uuid(), len).expect("fits");
+        let mut writer =
+            JobWriter::new("test".to_owned(), spec, pack.uuid(), "", len).expect("fits");
         let mut vm = vm.lease();
         let pid = vm.pid();
         let (machine, io) = vm.parts();

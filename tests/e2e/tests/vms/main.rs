@@ -7,6 +7,7 @@
 
 mod cached;
 mod daemons;
+mod examples;
 mod exactness;
 mod faults;
 mod fleet;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("threats", threats::all()),
         ("pe", pe::all()),
         ("cached", cached::all()),
+        ("examples", examples::all()),
         ("daemons", daemons::all()),
         ("load", load::all()),
         ("fleet", fleet::all()),

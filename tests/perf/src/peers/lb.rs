@@ -37,13 +37,14 @@ impl Lb {
             "name": IMAGE, "tags": [], "title": "", "description": "",
             "platforms": [{
                 "arch": "x86_64", "digest": DIGEST,
-                "pack": {"digest": DIGEST, "bytes": 1},
+                "pack": {"digest": DIGEST, "bytes": 1, "prefix": ""},
                 "config": {
                     "entrypoint": [], "cmd": ["true"], "env": [], "workdir": "", "user": ""
                 },
             }],
+            "playground": null,
         });
-        fs::write(&catalogue, json!({"version": 1, "images": [image]}).to_string())?;
+        fs::write(&catalogue, json!({"version": 2, "images": [image]}).to_string())?;
         let config = format!(
             "listen = [\"{clients}\", \"tls:{tls}\"]
 listen_workers = \"{workers}\"

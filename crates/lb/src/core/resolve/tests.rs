@@ -13,7 +13,7 @@ fn catalogue() -> Catalogue {
     let platform = |arch, byte, config: ImageConfig| Platform {
         arch,
         digest: Digest([byte; 32]),
-        pack: Pack { digest: Digest([byte; 32]), bytes: 1 },
+        pack: Pack { digest: Digest([byte; 32]), bytes: 1, prefix: String::new() },
         config,
     };
     let image = |name: &str, tags: &[&str], platforms| Image {
@@ -22,6 +22,7 @@ fn catalogue() -> Catalogue {
         title: String::new(),
         description: String::new(),
         platforms,
+        playground: None,
     };
     let tool = ImageConfig {
         entrypoint: texts(&["/tool"]),
@@ -42,7 +43,7 @@ fn catalogue() -> Catalogue {
         ),
         image("tool", &["1"], vec![platform(Arch::X86_64, 2, tool)]),
     ];
-    Catalogue { version: 1, images }
+    Catalogue { version: 2, images }
 }
 
 fn grants() -> Grants {
@@ -159,7 +160,7 @@ fn golden_requests_mean_what_another_implementation_found() {
         outputs: Vec<String>,
         limits: JobLimits,
     }
-    let golden = include_str!("../../../../proto/vectors/job_digest-v1-jobs.json");
+    let golden = include_str!("../../../../proto/vectors/job_digest-v1-jobs_of_catalogue_v2.json");
     let golden: Golden = serde_json::from_str(golden).unwrap();
     let grants = Grants { wall_ms_default: 10_000, wall_ms_max: 60_000 };
     for Job { name, request, config } in golden.jobs {

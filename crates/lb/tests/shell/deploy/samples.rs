@@ -10,7 +10,7 @@ use super::{deployed, repository};
 
 /// Loads settings from a text, beside a catalogue.
 fn load(dir: &Path, text: &str) -> Result<Config, String> {
-    std::fs::write(dir.join("catalogue.json"), r#"{"version":1,"images":[]}"#).expect("a file");
+    std::fs::write(dir.join("catalogue.json"), r#"{"version":2,"images":[]}"#).expect("a file");
     std::fs::write(dir.join("lb.toml"), text).expect("a file");
     let catalogue = Some(dir.join("catalogue.json"));
     let flags = Overrides { catalogue, ..Overrides::default() };
@@ -120,7 +120,7 @@ fn the_workers_sample_is_where_the_guide_says() {
 fn settings_can_be_checked_without_a_start() {
     let dir = tempfile::tempdir().expect("a directory");
     let catalogue = dir.path().join("catalogue.json");
-    std::fs::write(&catalogue, r#"{"version":1,"images":[]}"#).expect("a file");
+    std::fs::write(&catalogue, r#"{"version":2,"images":[]}"#).expect("a file");
     let file = dir.path().join("lb.toml");
     let check = |more: &str| {
         std::fs::write(&file, format!("catalogue = {catalogue:?}\n{more}")).expect("a file");

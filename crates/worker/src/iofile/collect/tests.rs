@@ -13,7 +13,7 @@ fn job(limits: JobLimits) -> (IoFile, Written, FakeGuest) {
     let archive = make(&[("input/a", b"data"), ("stdin", b"words")]);
     let spec = pe_proto::JobSpec { limits, ..spec() };
     let len = archive.len() as u64;
-    let mut writer = JobWriter::new("r1".to_owned(), spec, [7; 16], len).expect("fits");
+    let mut writer = JobWriter::new("r1".to_owned(), spec, [7; 16], "", len).expect("fits");
     for piece in archive.chunks(3) {
         writer.write(&io, piece).expect("archive");
     }
@@ -157,7 +157,7 @@ fn a_job_that_is_not_whole_is_never_written() {
     let io = IoFile::create().expect("io file");
     let archive = make(&[("stdin", b"words")]);
     let len = archive.len() as u64;
-    let writer = || JobWriter::new(String::new(), spec(), [0; 16], len).expect("fits");
+    let writer = || JobWriter::new(String::new(), spec(), [0; 16], "", len).expect("fits");
     assert!(writer().finish(&io).is_err());
     let mut long = writer();
     assert!(long.write(&io, &[archive.clone(), vec![0]].concat()).is_err());
