@@ -26,10 +26,10 @@ echo "making the image" >&2
 layout=$work/layout
 tool umoci init --layout "$layout"
 tool umoci new --image "$layout:made"
-# Files of /usr in the order of their names, cut into layers of about 170 MB of tar.
+# Files of /usr in the order of their names, cut into layers of about 200 MB of tar.
 find /usr/bin /usr/include /usr/lib /usr/share -xdev -type f -size -24M -readable -printf '%s\t%P\t%H\n' 2>/dev/null |
   LC_ALL=C sort -t$'\t' -k3,3 -k2,2 |
-  awk -F'\t' -v dir="$work" 'BEGIN { n = 1 } n > 6 { next } { s += $1; if (s > 170e6) { n++; s = $1 } if (n > 6) next; sub("^/", "", $3); print $3 "/" $2 > (dir "/list" n) }'
+  awk -F'\t' -v dir="$work" 'BEGIN { n = 1 } n > 6 { next } { s += $1; if (s > 200e6) { n++; s = $1 } if (n > 6) next; sub("^/", "", $3); print $3 "/" $2 > (dir "/list" n) }'
 for list in "$work"/list*; do
   tar -C / --no-recursion --owner=0 --group=0 --verbatim-files-from -cf "$work/layer.tar" -T "$list"
   tool umoci raw add-layer --image "$layout:made" "$work/layer.tar"
