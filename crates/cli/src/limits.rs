@@ -21,6 +21,15 @@ pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 /// The oldest answer of a registry that is taken for new; a year is for ever.
 pub const MAX_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// A share, as servers keep it.
+pub const SHARE_BYTES_MAX: usize = 256 * 1024;
+
+/// A state of the page as JSON: the largest archive of a job in base64, and the rest beside it.
+pub const STATE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Differences that `pe replay` tells: whoever has more has seen enough.
+pub const DIFFERENCES_MAX: usize = 100;
+
 /// A file of labels: twice what it may be as JSON, for its comments.
 pub const LABELS_BYTES_MAX: u64 = 512 * 1024;
 

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::core::broker::{Broker, Census, Decision, ParkRefused, Terms};
-use crate::core::ids::{JobId, SlotId};
+use crate::core::ids::{Fit, JobId, SlotId};
 use crate::core::moment::Moment;
 use crate::core::trust::ledger::Fault;
 use crate::limits::DRIVER_MESSAGES_MAX;
@@ -54,6 +54,7 @@ pub struct Driver {
     epoch: Instant,
     inbox: mpsc::Receiver<Message>,
     census: watch::Sender<Census>,
+    wanted: watch::Sender<Arc<[Fit]>>,
     metrics: Metrics,
     parked: HashMap<SlotId, oneshot::Sender<Result<SlotVerdict, ParkRefused>>>,
     leases: HashMap<SlotId, oneshot::Sender<LeaseEnd>>,
@@ -63,6 +64,8 @@ pub struct Driver {
 #[derive(Debug)]
 struct Waiter {
     order: Arc<Order>,
+    /// No client waits for it.
+    is_spare: bool,
     /// Sum of all waits for a lease.
     queued: std::time::Duration,
     /// In the queue, when it came.
@@ -75,6 +78,7 @@ impl Driver {
     pub fn new(terms: Terms, poll: std::time::Duration, metrics: Metrics) -> (Self, Handle) {
         let (outbox, inbox) = mpsc::channel(DRIVER_MESSAGES_MAX);
         let (census, observer) = watch::channel(Census::default());
+        let (wanted, wants) = watch::channel(Arc::default());
         let epoch = Instant::now();
         let driver = Self {
             broker: Broker::new(terms),
@@ -82,12 +86,13 @@ impl Driver {
             epoch,
             inbox,
             census,
+            wanted,
             metrics,
             parked: HashMap::new(),
             leases: HashMap::new(),
             jobs: HashMap::new(),
         };
-        (driver, Handle::new(outbox, observer, epoch, poll))
+        (driver, Handle::new(outbox, observer, wants, epoch, poll))
     }
 
     /// Runs until all handles are gone.
@@ -136,6 +141,7 @@ impl Driver {
             Message::Change { worker, offer, is_draining } => {
                 self.broker.worker_changes(worker, offer, is_draining, now);
             }
+            Message::Fetches { worker, fetches } => self.broker.worker_fetches(worker, fetches),
             Message::Gone(Gone::Worker(worker)) => {
                 self.broker.worker_leaves(worker, now);
                 // What it lost is held against it while it is still known.
@@ -161,7 +167,8 @@ impl Driver {
             Message::Submit { submission, order, verdict } => {
                 let queued = std::time::Duration::ZERO;
                 let verdict = Some(verdict);
-                let waiter = Waiter { order, queued, position: 0, verdict };
+                let is_spare = submission.spare.is_some();
+                let waiter = Waiter { order, is_spare, queued, position: 0, verdict };
                 self.jobs.insert(submission.job, waiter);
                 self.broker.submit(submission, now);
             }
@@ -193,6 +200,9 @@ impl Driver {
             Message::Survey(answer) => {
                 let _ = answer.send(self.survey());
             }
+            Message::Whereabouts { job, answer } => {
+                let _ = answer.send(self.broker.whereabouts(job, now));
+            }
             Message::OrderQuarantine { worker, is_on, answer } => {
                 let _ = answer.send(self.order_quarantine(worker, is_on));
             }
@@ -219,8 +229,11 @@ impl Driver {
         while let Some(decision) = self.broker.next_decision() {
             match decision {
                 Decision::Lease { lease, slot, job, deadline, waited, position, is_hedge } => {
+                    let is_spare = self.jobs.get(&job).is_some_and(|waiter| waiter.is_spare);
                     if is_hedge {
                         self.metrics.trust.hedges.inc();
+                    } else if is_spare {
+                        self.metrics.confirm.runs.inc();
                     } else {
                         self.metrics.match_wait.observe(waited.as_secs_f64());
                         self.metrics.ops.matched(waited);
@@ -279,7 +292,10 @@ impl Driver {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        if let Some(wanted) = self.broker.wanted() {
+            self.wanted.send_replace(wanted.into());
+        }
         let census = self.broker.census();
         self.metrics.observe_census(&census);
         self.census.send_if_modified(|last| {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use pe_lb::cli::Cli;
 use pe_lb::config::Config;
+use pe_lb::limits::BLOCKING_THREADS_MAX;
 use pe_lb::server::{Drained, Server};
 use pe_lb::shell::edge::activation::Activated;
 use pe_lb::shell::edge::descriptors;
@@ -59,7 +60,10 @@ fn check_config(file: &std::path::Path, cli: Cli) -> ExitCode {
 
 fn run(config: Config) -> anyhow::Result<()> {
     descriptors::raise();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()?;
     runtime.block_on(async {
         // Asked for first: a signal from here on is a drain, never a sudden end.
         let mut terminate = signal(SignalKind::terminate())?;

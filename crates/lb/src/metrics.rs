@@ -3,10 +3,12 @@
 
 mod admission;
 pub mod cache;
+pub mod confirm;
 pub mod edge;
 mod fleet;
 mod memory;
 mod ops;
+mod packs;
 pub mod trust;
 
 use std::time::Duration;
@@ -20,11 +22,12 @@ use prometheus::{
 use crate::core::broker::Census;
 use crate::driver::WorkerRow;
 use crate::respond::LinkRefusal;
-use cache::CacheMetrics;
+use cache::{CacheMetrics, ShareMetrics};
 
 pub use admission::AdmissionMetrics;
 pub use memory::MemoryMetrics;
 pub use ops::OpsMetrics;
+pub use packs::{PackMetrics, Part};
 
 /// All metrics.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct Metrics {
     jobs: IntCounterVec,
     /// The cache, and flights.
     pub cache: CacheMetrics,
+    /// Shares.
+    pub shares: ShareMetrics,
     refusals: IntCounterVec,
     link_refusals: IntCounterVec,
     phases: HistogramVec,
@@ -67,8 +72,12 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// Memory for bodies.
     pub memory: MemoryMetrics,
+    /// Of doubtful results.
+    pub confirm: confirm::ConfirmMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
+    /// Of packs that workers fetch.
+    pub packs: PackMetrics,
     /// What operators want to know beside.
     pub ops: OpsMetrics,
 }
@@ -80,8 +89,12 @@ pub enum Route {
     Run,
     /// `GET /api/v1/results/{digest}`.
     Results,
+    /// `GET /api/v1/progress/{digest}`.
+    Progress,
     /// `GET /api/v1/images`.
     Images,
+    /// `/api/v1/shares` and what is below.
+    Shares,
     /// The page and what belongs to it.
     Page,
     /// Health and readiness.
@@ -96,7 +109,9 @@ impl Route {
         match self {
             Self::Run => "run",
             Self::Results => "results",
+            Self::Progress => "progress",
             Self::Images => "images",
+            Self::Shares => "shares",
             Self::Page => "page",
             Self::Health => "health",
             Self::Other => "other",
@@ -180,6 +195,7 @@ impl Metrics {
             requests,
             jobs: build.counters("jobs", "Jobs answered.", &["outcome"])?,
             cache: CacheMetrics::new(&build)?,
+            shares: ShareMetrics::new(&build)?,
             refusals: build.counters("refusals", "Problems answered.", &["kind"])?,
             link_refusals: build.counters(
                 "link_refusals",
@@ -202,7 +218,9 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
+            confirm: confirm::ConfirmMetrics::new(&build)?,
             trust: trust::TrustMetrics::new(&build)?,
+            packs: PackMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,
             admission: AdmissionMetrics::new(&build)?,
             memory: MemoryMetrics::new(&build)?,

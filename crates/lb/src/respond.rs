@@ -162,9 +162,10 @@ fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ProblemKind::Forbidden => StatusCode::FORBIDDEN,
-        ProblemKind::NotFound | ProblemKind::UnknownImage | ProblemKind::UnknownResult => {
-            StatusCode::NOT_FOUND
-        }
+        ProblemKind::NotFound
+        | ProblemKind::UnknownImage
+        | ProblemKind::UnknownResult
+        | ProblemKind::UnknownShare => StatusCode::NOT_FOUND,
         ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ProblemKind::TooManyRequests | ProblemKind::BudgetSpent => StatusCode::TOO_MANY_REQUESTS,
@@ -191,6 +192,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::MethodNotAllowed => "The path does not take this method",
         ProblemKind::UnknownImage => "The catalogue has no such image",
         ProblemKind::UnknownResult => "No such result is known",
+        ProblemKind::UnknownShare => "No such share is known",
         ProblemKind::RequestTimeout => "The request came too slowly",
         ProblemKind::TooManyRequests => "You ask too much at a time",
         ProblemKind::BudgetSpent => "The CPU time is used up",
@@ -218,6 +220,7 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         | ProblemKind::MethodNotAllowed
         | ProblemKind::UnknownImage
         | ProblemKind::UnknownResult
+        | ProblemKind::UnknownShare
         | ProblemKind::Internal => return None,
         ProblemKind::RequestTimeout | ProblemKind::WorkerLost | ProblemKind::TooManyRequests => 1,
         ProblemKind::Draining | ProblemKind::NoRoom | ProblemKind::TooManyConnections => 2,
@@ -293,6 +296,11 @@ impl From<Denied> for Failure {
             Denied::Spent(Limit::Runs, wait) => (
                 ProblemKind::TooManyRequests,
                 "too many jobs of yours; results that are known are still answered",
+                wait,
+            ),
+            Denied::Spent(Limit::Shares, wait) => (
+                ProblemKind::TooManyRequests,
+                "too many new shares of yours; the link with the state in itself needs none",
                 wait,
             ),
             Denied::Spent(Limit::ClientCpu, wait) => (
@@ -381,8 +389,8 @@ pub enum LinkRefusal {
     /// No such path.
     #[error("no such path on the worker link")]
     NotFound,
-    /// Another method than POST.
-    #[error("the worker link takes POST")]
+    /// Another method than the path takes.
+    #[error("the path does not take this method")]
     Method,
     /// The frame at the head of the body is not what it should be.
     #[error("malformed message")]
@@ -417,11 +425,17 @@ pub enum LinkRefusal {
     /// More slots than the load balancer takes.
     #[error("no room for more slots")]
     Slots,
+    /// No such pack, or it is not here.
+    #[error("no such pack here")]
+    NoPack,
+    /// Enough packs are being sent.
+    #[error("too many packs at a time")]
+    Transfers,
 }
 
 impl LinkRefusal {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Unauthorized,
         Self::NotFound,
         Self::Method,
@@ -440,6 +454,8 @@ impl LinkRefusal {
         Self::Deployment,
         Self::Visits,
         Self::Slots,
+        Self::NoPack,
+        Self::Transfers,
     ];
 
     /// Label.
@@ -459,6 +475,8 @@ impl LinkRefusal {
             Self::Deployment => "deployment",
             Self::Visits => "visits",
             Self::Slots => "slots",
+            Self::NoPack => "no-pack",
+            Self::Transfers => "transfers",
         }
     }
 
@@ -466,13 +484,13 @@ impl LinkRefusal {
     pub fn respond(self) -> Response<Outgoing> {
         let status = match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoPack => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Session | Self::NotHeld => StatusCode::CONFLICT,
             Self::TooManySlots | Self::Visits => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::Slots => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Slots | Self::Transfers => StatusCode::SERVICE_UNAVAILABLE,
             Self::Misfit(_) => StatusCode::FORBIDDEN,
             Self::Deployment => StatusCode::MISDIRECTED_REQUEST,
             Self::BadResult => StatusCode::UNPROCESSABLE_ENTITY,

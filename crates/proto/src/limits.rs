@@ -67,6 +67,9 @@ pub const IO_FILE_BYTES: u64 = 96 * 1024 * 1024;
 /// Image digests a worker may offer in one message.
 pub const OFFERED_IMAGES_MAX: usize = 4096;
 
+/// Images in a list of those that are wanted or on their way.
+pub const WANTED_IMAGES_MAX: usize = 64;
+
 /// Names, labels and other short identifying text on the link.
 pub const LABEL_BYTES_MAX: usize = 256;
 

@@ -9,18 +9,26 @@
 //! | `POST /worker/v1/ready` | [`Ready`] | `204`, or [`LeaseHead`] + job archive on a stream that stays open |
 //! | `POST /worker/v1/done/{lease}` | [`DoneHead`] + result archive | `204` |
 //! | `POST /worker/v1/state` | [`State`] | `204` |
+//! | `GET /worker/v1/catalogue` | | the catalogue |
+//! | `GET /worker/v1/packs/{digest}` | | a pack, or a part of it |
+//! | `POST /worker/v1/fetches` | [`Fetches`] | `204` |
+//! | `POST /worker/v1/wants` | [`Wants`] | `204`, or [`Wanted`] |
 
 mod done;
+mod fetches;
 mod hello;
 mod lease;
 mod ready;
 mod state;
+mod wants;
 
 pub use done::DoneHead;
+pub use fetches::{Fetches, Fetching};
 pub use hello::{Hello, Welcome};
 pub use lease::{LeaseHead, LeaseId};
 pub use ready::Ready;
 pub use state::State;
+pub use wants::{Wanted, Wants};
 
 /// Paths of the link.
 pub mod paths {
@@ -32,6 +40,14 @@ pub mod paths {
     pub const DONE: &str = "/worker/v1/done/";
     /// Changes of a worker's state.
     pub const STATE: &str = "/worker/v1/state";
+    /// The catalogue.
+    pub const CATALOGUE: &str = "/worker/v1/catalogue";
+    /// Prefix of the path of a pack; the digest's digits follow.
+    pub const PACKS: &str = "/worker/v1/packs/";
+    /// What a worker could fetch and is fetching.
+    pub const FETCHES: &str = "/worker/v1/fetches";
+    /// Asks which images are wanted.
+    pub const WANTS: &str = "/worker/v1/wants";
 }
 
 /// The token in a file of one: its first line, without the white space around it. Workers and LB

@@ -18,6 +18,7 @@ use pe_proto::{Digest, JobLimits, JobSpec, Outcome};
 use crate::core::pool::Subject;
 use crate::driver::Tryout;
 use crate::job::{self, Finished, JobStream, JobTerms};
+use crate::library::Shelves;
 use crate::limits::{TRANSFER, TRIAL_WALL};
 use crate::link::lease::LeaseLost;
 use crate::vm::LeasedVm;
@@ -29,24 +30,27 @@ pub const REQUEST_ID: &str = "canary";
 #[derive(Debug)]
 pub struct Canary {
     terms: Arc<JobTerms>,
-    /// Those of small packs first: they are the soonest there.
-    images: Vec<Digest>,
 }
 
 impl Canary {
     /// A canary for what a worker can run.
     pub fn new(terms: Arc<JobTerms>) -> Self {
-        let mut images = terms.images.digests();
-        images.sort_by_key(|image| terms.images.pack(*image).map(|pack| pack.bytes()));
-        Self { terms, images }
+        Self { terms }
     }
 
-    fn image(&self, subject: Subject) -> Option<Digest> {
+    /// A worker that has no image yet waits here for its first one.
+    async fn image(&self, subject: Subject) -> Option<Digest> {
         match subject {
             Subject::Image(image) => Some(image),
             Subject::Worker(attempt) => {
+                let mut shelves = self.terms.images.watch();
+                let has_any = |shelves: &Shelves| !shelves.images().digests().is_empty();
+                let here = Arc::clone(shelves.wait_for(has_any).await.ok()?.images());
+                // Those of small packs first: they are the soonest there.
+                let mut images = here.digests();
+                images.sort_by_key(|image| here.pack(*image).map(|pack| pack.bytes()));
                 let attempt = usize::try_from(attempt).unwrap_or(0);
-                self.images.get(attempt.checked_rem(self.images.len())?).copied()
+                images.get(attempt.checked_rem(images.len())?).copied()
             }
         }
     }
@@ -74,7 +78,7 @@ impl Canary {
     }
 
     async fn fly(&self, vm: LeasedVm, subject: Subject) -> bool {
-        let Some(image) = self.image(subject) else {
+        let Some(image) = self.image(subject).await else {
             return false;
         };
         let pid = vm.pid();

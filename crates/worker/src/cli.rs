@@ -34,6 +34,10 @@ Examples:
   Serve as a config file says, but with two slots:
     pe-worker --config worker.toml --slots 2
 
+  Serve a load balancer elsewhere with nothing but a token: images are fetched as they are needed:
+    pe-worker --lb https://lb.example:8081 --token-file token --images-cache /var/lib/pe/images \
+      --vm-assets build/vm/x86_64
+
   Measure how fast virtual machines become ready here:
     pe-worker bench --vms 20 --images build/images --vm-assets build/vm/x86_64
 
@@ -50,6 +54,8 @@ anything else.";
 pub enum Command {
     /// Measure boot against each kind of restore and print a table.
     Bench(BenchFlags),
+    /// Fetch the packs of images into --images-cache, and end.
+    Fetch(FetchFlags),
     /// Examine this host: every precondition, what was found, and the command that mends it.
     #[command(after_help = DOCTOR)]
     Doctor(DoctorFlags),
@@ -67,6 +73,17 @@ pub struct DoctorFlags {
     /// Print JSON (docs/doctor.md) instead of text.
     #[arg(long)]
     pub json: bool,
+    /// As for serving.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// Flags of `fetch`.
+#[derive(Debug, Args)]
+pub struct FetchFlags {
+    /// Names of images, as the catalogue has them.
+    #[arg(value_name = "IMAGE", required = true)]
+    pub names: Vec<String>,
     /// As for serving.
     #[command(flatten)]
     pub flags: Flags,
@@ -111,6 +128,15 @@ pub struct Flags {
     /// Directory with catalogue.json and packs/.
     #[arg(long, value_name = "DIR")]
     pub images: Option<PathBuf>,
+    /// Directory to fetch packs into, from the load balancer; instead of --images.
+    #[arg(long, value_name = "DIR")]
+    pub images_cache: Option<PathBuf>,
+    /// Disk that fetched packs may take [default: 10240].
+    #[arg(long, value_name = "MIB")]
+    pub disk_budget_mib: Option<u64>,
+    /// Fetch packs from a web server that has them at URL/packs/SHA256.erofs.
+    #[arg(long, value_name = "URL")]
+    pub packs_url: Option<String>,
     /// Directory with the guests' kernel (vmlinuz) and initramfs.cpio.
     #[arg(long, value_name = "DIR")]
     pub vm_assets: Option<PathBuf>,
@@ -201,6 +227,9 @@ impl Flags {
             lb_certificate: self.lb_certificate.clone(),
             lb_key: self.lb_key.clone(),
             images: self.images.clone(),
+            images_cache: self.images_cache.clone(),
+            disk_budget_mib: self.disk_budget_mib,
+            packs_url: self.packs_url.clone(),
             vm_assets: self.vm_assets.clone(),
             name: self.name.clone(),
             slots: self.slots,

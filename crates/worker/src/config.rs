@@ -12,9 +12,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::core::pool::slots_of;
+use crate::fetch::{FetchConfig, PacksUrl};
 use crate::jail::UidRange;
 use crate::limits::{
-    COLDPLUG_MAX, CONFIG_FILE_BYTES_MAX, DRAIN, MEMORY_MIB_MAX, MEMORY_MIB_MIN, SLOTS_MAX,
+    COLDPLUG_MAX, CONFIG_FILE_BYTES_MAX, DISK_BUDGET_MIB, DISK_BUDGET_MIB_MAX, DRAIN,
+    MEMORY_MIB_MAX, MEMORY_MIB_MIN, SLOTS_MAX,
 };
 use crate::link::{LbAddress, LinkTls};
 use pe_proto::limits::LABEL_BYTES_MAX;
@@ -110,6 +112,12 @@ pub struct RawConfig {
     pub lb_key: Option<PathBuf>,
     /// Directory of the catalogue and the packs.
     pub images: Option<PathBuf>,
+    /// Directory that packs are fetched into, instead of that.
+    pub images_cache: Option<PathBuf>,
+    /// Disk that fetched packs may take.
+    pub disk_budget_mib: Option<u64>,
+    /// Web server that has the packs, instead of the load balancer.
+    pub packs_url: Option<String>,
     /// Directory of kernel and initramfs.
     pub vm_assets: Option<PathBuf>,
     /// Name shown in results.
@@ -209,6 +217,7 @@ pub struct Config {
     pub(crate) lb: Option<LbAddress>,
     pub(crate) lb_tls: LinkTls,
     pub(crate) images: PathBuf,
+    pub(crate) fetch: Option<FetchConfig>,
     pub(crate) vm_assets: PathBuf,
     pub(crate) name: Option<String>,
     pub(crate) slots: u32,
@@ -290,6 +299,9 @@ impl RawConfig {
             lb_certificate: self.lb_certificate.or(below.lb_certificate),
             lb_key: self.lb_key.or(below.lb_key),
             images: self.images.or(below.images),
+            images_cache: self.images_cache.or(below.images_cache),
+            disk_budget_mib: self.disk_budget_mib.or(below.disk_budget_mib),
+            packs_url: self.packs_url.or(below.packs_url),
             vm_assets: self.vm_assets.or(below.vm_assets),
             name: self.name.or(below.name),
             slots: self.slots.or(below.slots),
@@ -363,6 +375,8 @@ impl RawConfig {
         if self.coldplug.as_ref().is_some_and(|names| names.len() > COLDPLUG_MAX) {
             return Err(("coldplug", format!("expected at most {COLDPLUG_MAX} images")));
         }
+        let (images, fetch) =
+            images(self.images, self.images_cache, self.disk_budget_mib, self.packs_url)?;
         let emulated = self.accel == Some(AccelChoice::Tcg);
         if emulated && self.vmm == Some(VmmChoice::CloudHypervisor) {
             return Err((
@@ -373,7 +387,8 @@ impl RawConfig {
         Ok(Config {
             lb: lb.map_err(|bad| ("lb", bad.to_string()))?,
             lb_tls: LinkTls { ca: self.lb_ca, shown },
-            images: self.images.ok_or_else(|| missing("images", "a directory"))?,
+            images,
+            fetch,
             vm_assets: self.vm_assets.ok_or_else(|| missing("vm_assets", "a directory"))?,
             name: self.name,
             slots,
@@ -402,6 +417,39 @@ impl RawConfig {
             grace: grace_ms.map(Duration::from_millis),
             drain: drain_ms.map_or(DRAIN, Duration::from_millis),
         })
+    }
+}
+
+/// Where images are, and how they are fetched if they are.
+fn images(
+    images: Option<PathBuf>,
+    cache: Option<PathBuf>,
+    budget_mib: Option<u64>,
+    packs_url: Option<String>,
+) -> Result<(PathBuf, Option<FetchConfig>), Bad> {
+    let needs_cache = |key| (key, "expected images_cache beside it".to_owned());
+    match (images, cache) {
+        (Some(_), Some(_)) => {
+            let only_one = "expected either this or images, which is for packs that are there";
+            Err(("images_cache", only_one.to_owned()))
+        }
+        (None, None) => {
+            Err(("images", "expected a directory, or images_cache; it is not set".to_owned()))
+        }
+        (Some(_), None) if budget_mib.is_some() => Err(needs_cache("disk_budget_mib")),
+        (Some(_), None) if packs_url.is_some() => Err(needs_cache("packs_url")),
+        (Some(images), None) => Ok((images, None)),
+        (None, Some(cache)) => {
+            let mib = budget_mib.unwrap_or(DISK_BUDGET_MIB);
+            if !(1..=DISK_BUDGET_MIB_MAX).contains(&mib) {
+                let problem =
+                    format!("expected a number from 1 to {DISK_BUDGET_MIB_MAX}, got {mib}");
+                return Err(("disk_budget_mib", problem));
+            }
+            let packs_url = packs_url.map(|text| text.parse::<PacksUrl>()).transpose();
+            let packs_url = packs_url.map_err(|bad| ("packs_url", bad.to_string()))?;
+            Ok((cache, Some(FetchConfig { budget_bytes: mib << 20, packs_url })))
+        }
     }
 }
 

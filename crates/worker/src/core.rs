@@ -8,6 +8,7 @@ pub mod clock;
 pub mod ending;
 pub mod pool;
 pub mod reconnect;
+pub mod stock;
 pub mod topology;
 
 /// Time since the worker started.

@@ -197,6 +197,8 @@ impl PoolDriver {
                     Decision::Rebuild => self.rebuild(),
                     Decision::Quarantine(image) => self.quarantine(image, true),
                     Decision::Release(image) => self.quarantine(image, false),
+                    Decision::Withhold(image) => self.withhold(image),
+                    Decision::Forget(image) => self.forget(image),
                     Decision::Drained => drained = true,
                 }
             }
@@ -238,12 +240,23 @@ impl PoolDriver {
     }
 
     fn heard(&mut self, news: News) -> Result<bool, PoolError> {
-        self.tell(match news {
+        let event = match news {
             News::Image(image, true) => Event::ImageWorked(image),
             News::Image(image, false) => Event::ImageFailed(image),
             News::Condemned(image) => Event::ImageCondemned(image),
             News::Rebuild => Event::InputsChanged,
-        })
+            News::Arrived(images, heard) => {
+                let mut drained = false;
+                for image in images {
+                    drained |= self.tell(Event::ImageArrived(image))?;
+                }
+                // Whoever told may be gone.
+                let _ = heard.send(());
+                return Ok(drained);
+            }
+            News::Left(image) => Event::ImageLeft(image),
+        };
+        self.tell(event)
     }
 
     fn start(&mut self, slot: SlotId, how: How) {
@@ -315,8 +328,21 @@ impl PoolDriver {
         if out {
             tracing::error!(%image, "image is not offered for now: a job of ours does not run in it");
         } else {
-            tracing::info!(%image, "image is offered again");
+            tracing::info!(%image, "image is offered");
         }
+        self.leave_out(image, out);
+    }
+
+    fn withhold(&mut self, image: Digest) {
+        tracing::info!(%image, "image has come and is tried");
+        self.leave_out(image, true);
+    }
+
+    fn forget(&mut self, image: Digest) {
+        self.leave_out(image, false);
+    }
+
+    fn leave_out(&mut self, image: Digest, out: bool) {
         self.quarantine.send_modify(|images| {
             let images = Arc::make_mut(images);
             if out {

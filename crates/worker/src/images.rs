@@ -34,7 +34,13 @@ pub struct Pack {
     uuid: [u8; 16],
     path: PathBuf,
     file: File,
+    /// Shared with whoever uses it.
+    users: Arc<()>,
 }
+
+/// Keeps a pack on the disk as long as it lives.
+#[derive(Debug)]
+pub struct InUse(#[expect(dead_code, reason = "it is counted")] Arc<()>);
 
 impl Pack {
     /// Digest of the file.
@@ -45,6 +51,16 @@ impl Pack {
     /// Length of the file.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// It is being used until what this returns is dropped.
+    pub fn hold(&self) -> InUse {
+        InUse(Arc::clone(&self.users))
+    }
+
+    /// Whether anybody uses it.
+    pub fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.users) > 1
     }
 
     /// How the guest tells its device from others.
@@ -111,7 +127,7 @@ pub enum ImagesError {
 
 /// Why one pack cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum BadPack {
+pub(crate) enum BadPack {
     #[error("cannot open it: {0}")]
     Open(#[from] std::io::Error),
     #[error("not a regular file")]
@@ -138,7 +154,7 @@ pub struct Place {
 }
 
 /// All images of one architecture.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Images {
     by_digest: BTreeMap<Digest, Place>,
     by_name: BTreeMap<String, Digest>,
@@ -228,6 +244,48 @@ impl Images {
         inside.map(|(image, _)| *image).collect()
     }
 
+    /// The same with one pack more, which is in a directory, and its images.
+    pub(crate) fn with(
+        &self,
+        dir: &Path,
+        stated: &catalogue::Pack,
+        catalogue: &Catalogue,
+        arch: Arch,
+        for_all: bool,
+    ) -> Result<Self, BadPack> {
+        let mut uuids = self.packs.iter().map(|pack| pack.uuid).collect();
+        let mut images = self.clone();
+        images.add(open_pack(dir, stated, for_all, &mut uuids)?);
+        Ok(images.relisted(catalogue, arch))
+    }
+
+    /// The same packs, under the names of another catalogue.
+    pub(crate) fn relisted(&self, catalogue: &Catalogue, arch: Arch) -> Self {
+        let mut images = Self { packs: self.packs.clone(), ..Self::default() };
+        for image in &catalogue.images {
+            for platform in image.platforms.iter().filter(|it| it.arch == arch) {
+                let stated = &platform.pack;
+                let pack = self.packs.iter().find(|pack| pack.digest == stated.digest);
+                let pack = pack.filter(|_| bad_prefix(&stated.prefix).is_none());
+                if let Some(pack) = pack.cloned() {
+                    let place = Place { pack, prefix: stated.prefix.clone() };
+                    images.by_digest.insert(platform.digest, place);
+                    images.by_name.entry(image.name.clone()).or_insert(platform.digest);
+                }
+            }
+        }
+        images
+    }
+
+    /// The same with one pack less.
+    pub(crate) fn without(&self, pack: Digest) -> Self {
+        let mut images = self.clone();
+        images.packs.retain(|it| it.digest != pack);
+        images.by_digest.retain(|_, it| it.pack.digest != pack);
+        images.by_name.retain(|_, image| images.by_digest.contains_key(image));
+        images
+    }
+
     fn add(&mut self, pack: Pack) -> Arc<Pack> {
         let pack = Arc::new(pack);
         self.packs.push(Arc::clone(&pack));
@@ -235,7 +293,7 @@ impl Images {
     }
 }
 
-fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
+pub(crate) fn read_catalogue(path: &Path) -> Result<Catalogue, ImagesError> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         File::open(path)?.take(CATALOGUE_BYTES_MAX).read_to_end(&mut bytes)?;
@@ -287,7 +345,8 @@ fn open_pack(
     if !uuids.insert(uuid) {
         return Err(BadPack::SameUuid);
     }
-    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, path, file })
+    let users = Arc::default();
+    Ok(Pack { digest: stated.digest, bytes: stated.bytes, uuid, path, file, users })
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! reaped *first*, its slot is refilled, and only then is the io file read. If the lease ends
 //! before that, the VM is killed and there is no result.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,10 +17,11 @@ use tokio::time::{Instant, timeout};
 
 use crate::core::clock::ClockTerms;
 use crate::core::ending::Ending;
-use crate::images::{Images, Place};
+use crate::images::Place;
 use crate::iofile::IoFile;
 use crate::iofile::collect::{self, Collected};
 use crate::iofile::job::{BadJob, JobWriter, Written};
+use crate::library::Library;
 use crate::limits::TRANSFER;
 use crate::link::lease::LeaseLost;
 use crate::metrics::Refusal;
@@ -31,7 +31,7 @@ use crate::vm::{Bell, LeasedVm, Machine, VmError};
 #[derive(Debug)]
 pub struct JobTerms {
     /// What can be run.
-    pub images: Arc<Images>,
+    pub images: Library,
     /// The architecture it runs on.
     pub arch: Arch,
     /// The worker's clock.
@@ -116,11 +116,15 @@ pub async fn run(
     let pid = vm.pid();
     let mut phases = WorkerPhases::default();
     let wall_ms = head.spec.limits.wall_ms;
-    let waited = match accept(&head, terms) {
+    let accepted = accept(&head, terms);
+    // As long as its VM may read it, the pack is not let go.
+    let in_use = accepted.as_ref().ok().map(|place| place.pack.hold());
+    let waited = match accepted {
         Err((why, outcome)) => Ok(Waited::Refused(why, outcome)),
         Ok(place) => wait(&mut vm, head, &place, stream, terms, began, &mut phases).await,
     };
     let remains = vm.kill().await;
+    drop(in_use);
     vacate();
     phases.stop_us = us(remains.killed.took);
     let waited = waited?;
@@ -179,9 +183,9 @@ fn accept(head: &LeaseHead, terms: &JobTerms) -> Result<Place, Unfit> {
         let reason = format!("this worker runs {}, not {}", terms.arch, head.spec.arch);
         return Err(unfit(Refusal::Arch, reason));
     }
-    let place = terms.images.place(head.spec.image);
+    let place = terms.images.lend(head.spec.image);
     let reason = || format!("this worker does not have image {}", head.spec.image);
-    place.cloned().ok_or_else(|| unfit(Refusal::Image, reason()))
+    place.ok_or_else(|| unfit(Refusal::Image, reason()))
 }
 
 /// Something is wrong that is no client's fault.

@@ -16,6 +16,9 @@ pub mod canary;
 pub mod core;
 pub mod driver;
 
+pub mod fetch;
+pub mod library;
+
 pub mod images;
 pub mod iofile;
 pub mod jail;

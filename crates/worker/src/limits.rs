@@ -48,6 +48,9 @@ pub const BOOT_TCG: Duration = Duration::from_secs(60);
 pub const BOOT_KVM: Duration = Duration::from_secs(8);
 /// From start to ready, restored: 0.1 s when measured.
 pub const RESTORE: Duration = Duration::from_secs(15);
+/// How often a guest that waits and does not answer is rung within the time that it has. Each ring
+/// may be answered late, so there are fewer of them than signals that are kept of a guest.
+pub const RINGS_MAX: u32 = 8;
 
 /// A guest that said it is ready goes to sleep within this; only then its state is saved.
 pub const SETTLE: Duration = Duration::from_millis(250);
@@ -216,6 +219,32 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
 pub const CATALOGUE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Read of a pack at a time while it is verified.
 pub const VERIFY_PIECE_BYTES: usize = 1024 * 1024;
+
+/// Disk that packs may take, unless a config says otherwise, in MiB.
+pub const DISK_BUDGET_MIB: u64 = 10 * 1024;
+/// As much as makes sense: a petabyte.
+pub const DISK_BUDGET_MIB_MAX: u64 = 1 << 30;
+/// The longest pack that a worker plugs into a VM that runs: address space is set aside for it in
+/// each.
+pub const FETCHED_PACK_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Wait after a transfer that came to nothing; doubles up to [`FETCH_AGAIN_MAX`].
+pub const FETCH_AGAIN_MIN: Duration = Duration::from_secs(1);
+/// See [`FETCH_AGAIN_MIN`].
+pub const FETCH_AGAIN_MAX: Duration = Duration::from_secs(5 * 60);
+/// Failures in a row, with nothing gained, after which a pack is not promised any more.
+pub const FETCH_FAILURES_MAX: u32 = 4;
+/// A transfer of which nothing comes for so long is dead. It may share a home's line with results.
+pub const FETCH_STALL: Duration = Duration::from_secs(30);
+/// Written to the disk at a time.
+pub const FETCH_PIECE_BYTES: usize = 1024 * 1024;
+/// Between looks at how far a transfer is, and between two words to the LB about it.
+pub const FETCH_REPORT_EVERY: Duration = Duration::from_millis(500);
+/// An LB takes word of what is no longer on offer within this, or there is no link.
+pub const FETCH_UNTOLD: Duration = Duration::from_secs(15);
+/// Leases that were on their way when the LB heard of it have come by then.
+pub const FETCH_LAST_LEASES: Duration = Duration::from_secs(2);
+/// Until a question that failed is asked again.
+pub const FETCH_ASK_AGAIN: Duration = Duration::from_secs(5);
 
 const _: () = assert!(DEADLINE_RESERVE.as_millis() < GRACE_KVM.as_millis());
 const _: () = assert!(MEMORY_MIB_MIN < MEMORY_MIB_MAX);

@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::reconnect::{Lost, Reconnect, ReconnectTerms};
 use crate::driver::PoolHandle;
+use crate::fetch::Desk;
 use crate::job::JobTerms;
+use crate::library::Shelves;
 use crate::limits::{
     DIAL_AGAIN_FIRST, DIAL_AGAIN_GONE, DIAL_AGAIN_MAX, LINK_GOOD_AFTER, RESULTS_WAITING_PER_SLOT,
 };
@@ -31,13 +33,17 @@ use crate::metrics::{LinkState, Metrics};
 
 mod body;
 pub(crate) mod call;
-mod client;
+pub(crate) mod client;
+mod fetching;
 pub mod lease;
 mod session;
+mod silent;
 mod slot;
 mod tls;
 
+pub(crate) use client::Client;
 pub use client::{LbAddress, LbAddressError, Token};
+pub(crate) use silent::Silent;
 pub use tls::LinkTls;
 
 /// What a link is made with.
@@ -49,12 +55,14 @@ pub struct LinkTerms {
     pub tls: LinkTls,
     /// Shown to the LB with every request.
     pub token: Option<Token>,
-    /// Who we are and what we offer.
+    /// Who we are and what we offer; the images are those of `jobs`.
     pub hello: Hello,
     /// How jobs are run.
     pub jobs: Arc<JobTerms>,
     /// Room for io files and results.
     pub rooms: Rooms,
+    /// Where images are fetched, if they are.
+    pub desk: Option<Desk>,
 }
 
 /// The link, ready to run.
@@ -76,8 +84,9 @@ struct Shared {
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error("cannot reach the lb at {0}")]
+pub enum LinkError {
+    /// Nobody is there.
+    #[error("cannot reach {0}")]
     Dial(String, #[source] std::io::Error),
     #[error("lb did not answer in time: {0}")]
     Late(&'static str),
@@ -146,11 +155,16 @@ impl Link {
 /// Images that are not to be offered.
 type Quarantine = watch::Receiver<Arc<BTreeSet<Digest>>>;
 
+/// What is here.
+type Watched = watch::Receiver<Shelves>;
+
 impl Shared {
     /// Those that are to be, as things are now.
-    fn images(&self, quarantine: &mut Quarantine) -> Vec<Digest> {
+    fn images(&self, quarantine: &mut Quarantine, shelves: &mut Watched) -> Vec<Digest> {
         let out = quarantine.borrow_and_update();
-        self.terms.hello.images.iter().copied().filter(|image| !out.contains(image)).collect()
+        let mut images = shelves.borrow_and_update().offered();
+        images.retain(|image| !out.contains(image));
+        images
     }
 }
 

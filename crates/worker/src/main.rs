@@ -9,7 +9,7 @@ use pe_worker::cli::{Cli, Command, Flags};
 use pe_worker::config::{Config, ConfigError};
 use pe_worker::doctor::{self, Verdict, public};
 use pe_worker::signals::Signals;
-use pe_worker::{bench, host, jail, worker};
+use pe_worker::{bench, fetch, host, jail, worker};
 use tracing_subscriber::EnvFilter;
 
 /// `EX_USAGE` of sysexits.h: a bad flag or config.
@@ -46,6 +46,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let flags = match &cli.command {
         Some(Command::Bench(bench)) => &bench.flags,
         Some(Command::Doctor(doctor)) => &doctor.flags,
+        Some(Command::Fetch(fetch)) => &fetch.flags,
         None => &cli.flags,
     };
     // The doctor's findings say it better than the log of a guest that does not boot.
@@ -62,6 +63,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Some(Command::Bench(bench)) => {
             runtime.block_on(bench::run(&config, &bench))?;
+        }
+        Some(Command::Fetch(flags)) => {
+            let lb = config.lb()?;
+            runtime.block_on(fetch::seed(&config, lb, &flags.names))?;
         }
         Some(Command::Doctor(flags)) => {
             let verdict = runtime.block_on(doctor::run(&config, flags.json));

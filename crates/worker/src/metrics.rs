@@ -21,7 +21,7 @@ mod listener;
 mod register;
 mod strays;
 
-pub use labels::{Built, Direction, Killer, LinkState, PackState, Refusal, Trial};
+pub use labels::{Built, Direction, FetchEnd, Killer, LinkState, PackState, Refusal, Trial};
 pub use listener::{MetricsError, serve};
 pub use strays::unexpected_vmms;
 
@@ -60,6 +60,12 @@ pub struct Metrics {
     link_losses: IntCounter,
     memory_budget: IntGauge,
     memory_used: IntGauge,
+    fetches: IntCounterVec,
+    fetched_bytes: IntCounter,
+    fetch_resumed_bytes: IntCounter,
+    evictions: IntCounter,
+    disk_budget: IntGauge,
+    disk_used: IntGauge,
 }
 
 /// How a job went, for its counters.
@@ -163,6 +169,20 @@ impl Metrics {
             link_losses: add.counter("link_losses_total", "Sessions that broke.")?,
             memory_budget: add.gauge("memory_budget_bytes", "Memory that may be used.")?,
             memory_used: add.gauge("memory_used_bytes", "Memory that is spoken for.")?,
+            fetches: add.counters(
+                "pack_fetches_total",
+                "Transfers of packs by their end.",
+                "end",
+                &FetchEnd::names(),
+            )?,
+            fetched_bytes: add.counter("pack_fetched_bytes_total", "Bytes of packs that came.")?,
+            fetch_resumed_bytes: add.counter(
+                "pack_resumed_bytes_total",
+                "Bytes of packs that were not fetched again.",
+            )?,
+            evictions: add.counter("pack_evictions_total", "Packs that made room.")?,
+            disk_budget: add.gauge("pack_disk_budget_bytes", "Disk that packs may take.")?,
+            disk_used: add.gauge("pack_disk_used_bytes", "Disk that fetched packs take.")?,
             registry,
         })
     }
@@ -294,6 +314,32 @@ impl Metrics {
     /// A session broke.
     pub fn link_lost(&self) {
         self.link_losses.inc();
+    }
+
+    /// A transfer of a pack ended.
+    pub fn fetch_ended(&self, end: FetchEnd) {
+        self.fetches.with_label_values(&[end.as_str()]).inc();
+    }
+
+    /// So many bytes of a pack came.
+    pub fn fetched(&self, bytes: usize) {
+        self.fetched_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// A transfer goes on behind so many bytes that are here.
+    pub fn fetch_resumed(&self, bytes: u64) {
+        self.fetch_resumed_bytes.inc_by(bytes);
+    }
+
+    /// A pack made room for another.
+    pub fn evicted(&self) {
+        self.evictions.inc();
+    }
+
+    /// Disk that packs may take, and do.
+    pub fn disk(&self, budget: u64, used: u64) {
+        self.disk_budget.set(i64::try_from(budget).unwrap_or(i64::MAX));
+        self.disk_used.set(i64::try_from(used).unwrap_or(i64::MAX));
     }
 
     /// Memory that may be used.

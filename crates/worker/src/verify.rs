@@ -9,16 +9,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::PoolHandle;
-use crate::images::{Images, Pack};
+use crate::images::Pack;
+use crate::library::Library;
 use crate::metrics::{Metrics, PackState};
 
 /// Reads all packs, one after the other, at half a core's pace, until `stop`.
-pub async fn verify(
-    images: Arc<Images>,
-    pool: PoolHandle,
-    metrics: Metrics,
-    stop: CancellationToken,
-) {
+pub async fn verify(library: Library, pool: PoolHandle, metrics: Metrics, stop: CancellationToken) {
+    let images = library.now();
     let mut left = images.packs().len();
     let (mut good, mut bad) = (0, 0);
     let show = |left, good, bad| {
@@ -40,6 +37,7 @@ pub async fn verify(
             for image in images.of_pack(pack.digest()) {
                 pool.condemn(image).await;
             }
+            library.found_bad(pack.digest());
         }
         show(left, good, bad);
     }
@@ -84,15 +82,15 @@ mod tests {
         let mut shelf = Shelf::new();
         let good = shelf.true_pack("good", [1; 16]);
         let bad = shelf.pack("bad", pe_proto::limits::PMEM_ALIGN, [2; 16], 0o444);
-        let images = Arc::new(shelf.open());
-        assert_eq!(images.digests().len(), 2);
+        let library = Library::new(shelf.open());
+        assert_eq!(library.now().digests().len(), 2);
         let metrics = Metrics::new().expect("metrics");
         let host = Arc::new(FakeHost::polite());
         let (pool, handle) = driver::pool(PoolTerms::of(1, 0), host, metrics.clone());
         let stop = CancellationToken::new();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(pool.run(stop.clone()));
-        verify(images, handle.clone(), metrics.clone(), CancellationToken::new()).await;
+        verify(library, handle.clone(), metrics.clone(), CancellationToken::new()).await;
         let mut quarantine = handle.quarantine();
         let out = quarantine.wait_for(|out| !out.is_empty()).await.expect("pool lives").clone();
         assert!(out.contains(&bad) && !out.contains(&good), "{out:?}");

@@ -17,9 +17,11 @@ use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::drain::{Drain, Part};
 use crate::driver::{self, Inputs, PoolError};
+use crate::fetch::{Cellar, Desk, FetchTerms, Fetcher};
 use crate::host;
 use crate::images::ImagesError;
 use crate::job::JobTerms;
+use crate::library::Library;
 use crate::limits::{DEADLINE_RESERVE, SETTLE_DOWN};
 use crate::link::{LbAddress, Link, LinkTerms, Token};
 use crate::memory::{self, Rooms};
@@ -96,6 +98,9 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     let budget_mib = config.memory_budget_mib.unwrap_or_else(memory::available_mib);
     let inputs =
         Inputs::of(["vmlinuz", "initramfs.cpio"].map(|name| config.vm_assets.join(name)).to_vec());
+    // Nobody else writes there while guests are looked after.
+    let cellar = config.fetch.is_some().then(|| Cellar::open(&config.images)).transpose();
+    let cellar = cellar.map_err(|source| WorkerError::Host { what: "images_cache", source })?;
     let foundation = tokio::select! {
         biased;
         // Nothing runs yet, so there is nothing to finish.
@@ -103,7 +108,8 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         foundation = Foundation::lay(&config) => foundation?,
     };
     let (arch, accel, version) = (foundation.arch(), foundation.accel(), foundation.version());
-    let (images, census) = (foundation.images().clone(), foundation.census().clone());
+    let (images, census) = (Arc::clone(foundation.images()), foundation.census().clone());
+    let library = Library::new(images.as_ref().clone());
     let (jail, kernel) = (foundation.jail().clone(), foundation.kernel().to_owned());
     let backend = foundation.into_backend();
     let memory_mib = config.memory_mib.unwrap_or(accel.memory_mib());
@@ -134,11 +140,11 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
     );
     let grace = config.grace.unwrap_or(accel.grace());
     let clock = ClockTerms { grace, reserve: DEADLINE_RESERVE };
-    let packs = Arc::clone(&images);
-    let jobs = Arc::new(JobTerms { images, arch, clock });
+    let jobs = Arc::new(JobTerms { images: library.clone(), arch, clock });
     let rooms = Rooms::new(plan, metrics.clone());
     let canary = Canary::new(Arc::clone(&jobs));
-    let terms = LinkTerms { lb, tls, token, hello, jobs, rooms };
+    let desk = config.fetch.as_ref().map(|_| Desk::default());
+    let terms = LinkTerms { lb, tls, token, hello, jobs, rooms, desk: desk.clone() };
     let pool_terms = PoolTerms::of(config.slots, config.standby);
     let (pool, handle) = driver::pool(pool_terms, backend, metrics.clone());
     let pool = pool.trying(Arc::new(canary)).watching(inputs);
@@ -148,7 +154,24 @@ pub async fn serve(config: Config, lb: LbAddress, mut signals: Signals) -> Resul
         let serve = metrics::serve(at, metrics.clone(), census, stop.clone());
         tasks.spawn(async move { serve.await.map(|()| Part::Metrics).map_err(Into::into) });
     }
-    let verify = verify(packs, handle.clone(), metrics.clone(), stop.clone());
+    if let (Some(cellar), Some(desk), Some(fetch)) = (cellar, desk, &config.fetch) {
+        let pinned = config.coldplug.iter().flatten().filter_map(|name| {
+            let image = images.named(name)?;
+            images.pack(image).map(|pack| pack.hold())
+        });
+        let for_all = jail.other_users();
+        let terms = FetchTerms { config: fetch.clone(), arch, for_all, pinned: pinned.collect() };
+        let (library, metrics) = (library.clone(), metrics.clone());
+        let fetcher = Fetcher::new(terms, Arc::new(cellar), library, handle.clone(), desk, metrics);
+        let fetcher =
+            fetcher.map_err(|source| WorkerError::Host { what: "images_cache", source })?;
+        let ended = drain.clone();
+        tasks.spawn(async move {
+            fetcher.run(ended).await;
+            Ok(Part::Packs)
+        });
+    }
+    let verify = verify(library, handle.clone(), metrics.clone(), stop.clone());
     tasks.spawn(async move {
         verify.await;
         Ok(Part::Packs)

@@ -28,7 +28,8 @@ pub struct Lab {
     pub client: Client,
     /// Where it answers operators, without a slash at the end.
     pub admin_url: String,
-    lb_worker_port: u16,
+    /// Where it listens for workers, on loopback.
+    pub lb_worker_port: u16,
     dir: TempDir,
 }
 
@@ -57,6 +58,17 @@ impl Lab {
     /// # Errors
     /// It does not come up.
     pub fn with_catalogue(change: impl FnOnce(&mut Catalogue)) -> anyhow::Result<Self> {
+        Self::with_flags(change, &[])
+    }
+
+    /// As [`Lab::with_catalogue`], with more flags.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn with_flags(
+        change: impl FnOnce(&mut Catalogue),
+        more: &[String],
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("pe-e2e-").tempdir()?;
         let (port, lb_worker_port, admin_port) = (free_port()?, free_port()?, free_port()?);
         let mut listed =
@@ -64,6 +76,8 @@ impl Lab {
         change(&mut listed);
         let catalogue = dir.path().join("catalogue.json");
         std::fs::write(&catalogue, serde_json::to_vec(&listed)?)?;
+        // Workers may fetch them.
+        std::os::unix::fs::symlink(paths::images()?.join("packs"), dir.path().join("packs"))?;
         let args = [
             "--listen".to_owned(),
             format!("127.0.0.1:{port}"),
@@ -76,6 +90,7 @@ impl Lab {
             "--wall-ms-max".to_owned(),
             scaled_wall_ms(180_000).to_string(),
         ];
+        let args: Vec<String> = args.into_iter().chain(more.iter().cloned()).collect();
         let lb = Daemon::start(&paths::binary("pe-lb")?, &args, dir.path().join("lb.log"))?;
         let client = Client::new(port);
         wait::until("the load balancer to listen", Duration::from_secs(20), || {
@@ -121,12 +136,29 @@ impl Lab {
         slots: u32,
         vm_assets: &Path,
     ) -> anyhow::Result<()> {
-        let metrics_port = free_port()?;
         let args = vec![
             "--lb".to_owned(),
             format!("http://127.0.0.1:{}", self.lb_worker_port),
             "--images".to_owned(),
             paths::images()?.display().to_string(),
+        ];
+        self.start_worker_of(name, slots, vm_assets, args)
+    }
+
+    /// Starts a worker that knows no more of the load balancer and its images than these flags
+    /// say, and returns at once.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start_worker_of(
+        &mut self,
+        name: &str,
+        slots: u32,
+        vm_assets: &Path,
+        flags: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let metrics_port = free_port()?;
+        let args = vec![
             "--vm-assets".to_owned(),
             vm_assets.display().to_string(),
             "--name".to_owned(),
@@ -137,7 +169,7 @@ impl Lab {
             format!("127.0.0.1:{metrics_port}"),
         ];
         let log = self.dir.path().join(format!("{name}.log"));
-        let args = [args, worker_flags()].concat();
+        let args = [flags, args, worker_flags()].concat();
         let daemon = Daemon::start(&paths::binary("pe-worker")?, &args, log)?;
         self.workers.push(Worker { daemon, name: name.to_owned(), metrics_port });
         Ok(())
@@ -177,6 +209,12 @@ impl Worker {
     pub fn slots(&self, state: &str) -> Option<f64> {
         let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
         metric(&client::get(&url).ok()?, &format!("pe_worker_slots{{state=\"{state}\"}}"))
+    }
+
+    /// A series of its metrics.
+    pub fn series(&self, series: &str) -> Option<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port);
+        metric(&client::get(&url).ok()?, series)
     }
 
     /// Waits until so many of its VMs are ready and offered to the load balancer.

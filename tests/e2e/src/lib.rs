@@ -12,4 +12,5 @@ pub mod daemon;
 pub mod lab;
 pub mod paths;
 pub mod procfs;
+pub mod slow;
 pub mod wait;

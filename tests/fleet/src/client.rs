@@ -1,6 +1,6 @@
 //! A client over HTTP/2: jobs and their answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 /// One connection.
@@ -40,7 +40,21 @@ impl Client {
     /// # Errors
     /// There is nobody.
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Self::over(TcpStream::connect(address).await?).await
+    }
+
+    /// Connects from an address of its own: to the load balancer it is somebody else than all who
+    /// connect from 127.0.0.1.
+    ///
+    /// # Errors
+    /// There is nobody.
+    pub async fn connect_as_another(address: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0))?;
+        Self::over(socket.connect(address).await?).await
+    }
+
+    async fn over(stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         let handshake = h2::client::Builder::new()
             .initial_window_size(16 << 20)
@@ -65,11 +79,19 @@ impl Client {
     /// # Errors
     /// The connection is gone.
     pub async fn post_job(&self, job: &Value) -> anyhow::Result<Sent> {
-        let request = Request::post("http://lb/api/v1/run");
+        self.post_to("/api/v1/run", job).await
+    }
+
+    /// Sends JSON.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn post_to(&self, path: &str, json: &Value) -> anyhow::Result<Sent> {
+        let request = Request::post(format!("http://lb{path}"));
         let request = request.header("content-type", "application/json").body(())?;
         let mut send = self.send.clone().ready().await?;
         let (response, mut body) = send.send_request(request, false)?;
-        body.send_data(job.to_string().into(), true)?;
+        body.send_data(json.to_string().into(), true)?;
         Ok(Sent(response))
     }
 

@@ -7,6 +7,13 @@ use crate::client::Client;
 use crate::flood::Flood;
 use crate::lb::Lb;
 
+/// The least memory for bodies that may be set. One client may hold half of it
+/// ([`SHARE_MAX`]), and a flood that reads none of its results does.
+const SETTINGS: &str = "[memory]\nbodies_bytes_max = 134217728\n";
+
+/// What one client may hold of that.
+pub const SHARE_MAX: u64 = 64 << 20;
+
 /// What was seen.
 #[derive(Debug)]
 pub struct Seen {
@@ -27,9 +34,9 @@ pub struct Seen {
 /// # Errors
 /// A job of the other client has no answer, or a wrong one.
 pub async fn measure(flood: Flood, connections: usize, time: Duration) -> anyhow::Result<Seen> {
-    let lb = Lb::start("").await?;
+    let lb = Lb::start(SETTINGS).await?;
     let _workers = lb.with_workers("w", 1, 16).await?;
-    let client = lb.client().await?;
+    let client = Client::connect_as_another(lb.clients).await?;
     let mut grown = lb.process.memory()?;
     // The first jobs make what is made once.
     jobs(&client, &lb, time / 4, &mut grown).await?;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use pe_proto::api::IMAGES_PATH;
 use pe_proto::catalogue::{Catalogue, Image};
 
-use crate::arguments::{ImagesArgs, ServerArgs};
+use crate::arguments::ImagesArgs;
 use crate::client::{Client, Patience};
 use crate::limits::CATALOGUE_BYTES_MAX;
 use crate::table;
@@ -16,7 +16,9 @@ use crate::words::printable;
 use super::{Failure, print};
 
 pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
-    let catalogue = catalogue(&args.server).await?;
+    let client = Client::new(args.server.server, Patience::for_wall(Duration::ZERO))
+        .trusting(args.server.ca);
+    let catalogue = catalogue(&client).await?;
     if args.json {
         let text = serde_json::to_string_pretty(&catalogue).map_err(Failure::Catalogue)?;
         print(format!("{text}\n").into_bytes()).await?;
@@ -27,9 +29,7 @@ pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
 }
 
 /// What the server has.
-pub(super) async fn catalogue(server: &ServerArgs) -> Result<Catalogue, Failure> {
-    let client = Client::new(server.server.clone(), Patience::for_wall(Duration::ZERO))
-        .trusting(server.ca.clone());
+pub(super) async fn catalogue(client: &Client) -> Result<Catalogue, Failure> {
     let reply = client.get(IMAGES_PATH, CATALOGUE_BYTES_MAX).await?;
     if reply.status != StatusCode::OK || reply.content_type != "application/json" {
         return Err(client.refusal(&reply).into());

@@ -10,10 +10,12 @@ use super::admission::Admission;
 use super::cache;
 use super::connections::RawConnections;
 use super::http2::RawHttp2;
+use super::images::Images;
 use super::listen::RawListens;
 use super::memory::Memory;
 use super::proxies::RawProxies;
 use super::tls::{RawTls, RawWorkersTls};
+use super::web::RawWeb;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,6 +32,7 @@ pub(super) struct File {
     pub(super) proxies: RawProxies,
     pub(super) tls: RawTls,
     pub(super) workers_tls: RawWorkersTls,
+    pub(super) images: Images,
     pub(super) queue: Queue,
     pub(super) times: Times,
     pub(super) canary: Canary,
@@ -37,8 +40,10 @@ pub(super) struct File {
     pub(super) memory: Memory,
     pub(super) workers: super::workers::Workers,
     pub(super) cache: cache::Raw,
+    pub(super) shares: super::shares::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,
+    pub(super) web: RawWeb,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,6 +51,7 @@ pub(super) struct File {
 pub(super) struct Queue {
     pub(super) jobs_max: Option<usize>,
     pub(super) wait_ms: Option<u64>,
+    pub(super) fetch_wait_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -31,6 +31,8 @@ pub struct Flights<J, T> {
     flights: HashMap<FlightId, Flight<J, T>>,
     /// Open flights that may be joined.
     open: HashMap<J, FlightId>,
+    /// Of each job the youngest flight that is not closed, whether it may be joined or not.
+    latest: HashMap<J, FlightId>,
     next: u64,
     seats_max: usize,
 }
@@ -90,7 +92,13 @@ pub struct Row<J, T> {
 impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
     /// None are under way.
     pub fn new(seats_max: usize) -> Self {
-        Self { flights: HashMap::new(), open: HashMap::new(), next: 1, seats_max }
+        Self {
+            flights: HashMap::new(),
+            open: HashMap::new(),
+            latest: HashMap::new(),
+            next: 1,
+            seats_max,
+        }
     }
 
     /// Takes a seat of the job's flight, if there is one.
@@ -125,6 +133,7 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         let shared = start(id);
         let flight = Flight { job, seats: 1, phase: Phase::Running, shared: shared.clone() };
         self.flights.insert(id, flight);
+        self.latest.insert(job, id);
         (id, shared)
     }
 
@@ -175,7 +184,16 @@ impl<J: Copy + Eq + Hash, T: Clone> Flights<J, T> {
         if self.open.get(&flight.job) == Some(&id) {
             self.open.remove(&flight.job);
         }
+        if self.latest.get(&flight.job) == Some(&id) {
+            self.latest.remove(&flight.job);
+        }
         if flight.seats > 0 { None } else { self.flights.remove(&id) }
+    }
+
+    /// What is shared by the youngest flight of a job that is under way.
+    pub fn latest(&self, job: J) -> Option<T> {
+        let id = self.latest.get(&job)?;
+        self.flights.get(id).map(|flight| flight.shared.clone())
     }
 
     /// Flights that run, or that anybody is on.

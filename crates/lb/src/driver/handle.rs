@@ -14,9 +14,10 @@ use super::notice::Notice;
 use super::places::{Busy, Places};
 use super::visits::Profile;
 use crate::core::broker::{
-    Arrival, Census, Claim, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
+    Arrival, Census, Claim, Fetches, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
+    Whereabouts,
 };
-use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use crate::core::ids::{Fit, JobId, NOBODY, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::core::trust::ledger::Fault;
 
@@ -25,6 +26,7 @@ use crate::core::trust::ledger::Fault;
 pub struct Handle {
     outbox: mpsc::Sender<Message>,
     census: watch::Receiver<Census>,
+    wanted: watch::Receiver<Arc<[Fit]>>,
     places: Places,
     names: Arc<AtomicU64>,
     epoch: Instant,
@@ -35,16 +37,22 @@ impl Handle {
     pub(super) fn new(
         outbox: mpsc::Sender<Message>,
         census: watch::Receiver<Census>,
+        wanted: watch::Receiver<Arc<[Fit]>>,
         epoch: Instant,
         poll: Duration,
     ) -> Self {
         let (places, names) = (Places::new(), Arc::new(AtomicU64::new(1)));
-        Self { outbox, census, places, names, epoch, poll }
+        Self { outbox, census, wanted, places, names, epoch, poll }
     }
 
     /// How many of everything there are, as of the last change.
     pub fn census(&self) -> watch::Receiver<Census> {
         self.census.clone()
+    }
+
+    /// What jobs wait for, the most urgent first, while there is anybody who could fetch it.
+    pub fn wanted(&self) -> watch::Receiver<Arc<[Fit]>> {
+        self.wanted.clone()
     }
 
     /// The longest that a parked request waits.
@@ -81,6 +89,19 @@ impl Handle {
     /// A worker's state changed.
     pub async fn change(&self, worker: WorkerId, offer: Offer, is_draining: bool) {
         self.send(Message::Change { worker, offer, is_draining }).await;
+    }
+
+    /// A worker told what it could fetch.
+    pub async fn fetches(&self, worker: WorkerId, fetches: Fetches) {
+        self.send(Message::Fetches { worker, fetches }).await;
+    }
+
+    /// Where a job is that was handed in, and is not answered yet.
+    pub async fn whereabouts(&self, order: &Order) -> Option<Whereabouts> {
+        let job = order.job()?;
+        let (answer, told) = oneshot::channel();
+        self.send(Message::Whereabouts { job, answer }).await;
+        told.await.ok().flatten()
     }
 
     /// Parks a slot until it gets a job or its time is over. If it `signs`,
@@ -134,6 +155,7 @@ impl Handle {
     ) -> Result<RunningJob, Busy> {
         let job = JobId(self.name());
         let notice = Notice::reserve(&self.outbox, self.places.job()?, Gone::Job(job))?;
+        order.name(job);
         let fit = Fit { arch: order.spec.arch, image: order.spec.image };
         let wall = Duration::from_millis(order.spec.limits.wall_ms);
         let submission = Submission { job, claim, fit, wall, spare };
@@ -255,9 +277,6 @@ impl RunningJob {
         self.handle.send(Message::Retry { job: self.job, loss, verdict: sender }).await;
     }
 }
-
-/// In whose name spare runs are made; it is no address.
-const NOBODY: ClientKey = ClientKey(*b"nobody: to spare");
 
 /// Between half of the time and all of it, spread by the slot's number, so that polls that were
 /// parked together do not end together.

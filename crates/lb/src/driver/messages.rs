@@ -13,7 +13,9 @@ use tokio::time::Instant;
 
 use super::fleet::Survey;
 use super::visits::Profile;
-use crate::core::broker::{Arrival, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission};
+use crate::core::broker::{
+    Arrival, Fetches, Loss, NotHeld, Offer, ParkRefused, Refusal, Submission, Whereabouts,
+};
 use crate::core::ids::{JobId, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::core::trust::Identity;
@@ -34,6 +36,11 @@ pub(super) enum Message {
         worker: WorkerId,
         offer: Offer,
         is_draining: bool,
+    },
+    /// What it could fetch, and how far it is.
+    Fetches {
+        worker: WorkerId,
+        fetches: Fetches,
     },
     Gone(Gone),
     Park {
@@ -69,6 +76,11 @@ pub(super) enum Message {
         fault: Fault,
     },
     Survey(oneshot::Sender<Survey>),
+    /// Where a job is; nothing if it is not known any more.
+    Whereabouts {
+        job: JobId,
+        answer: oneshot::Sender<Option<Whereabouts>>,
+    },
     OrderQuarantine {
         worker: WorkerId,
         is_on: bool,
@@ -104,17 +116,30 @@ pub struct Order {
     /// Its archive.
     pub body: JobBody,
     leased: OnceLock<Instant>,
+    /// Its name, once it was handed in.
+    job: OnceLock<JobId>,
 }
 
 impl Order {
     /// A job that no worker has yet.
     pub fn new(request_id: impl Into<String>, spec: JobSpec, body: JobBody) -> Self {
-        Self { request_id: request_id.into(), spec, body, leased: OnceLock::new() }
+        let (leased, job) = (OnceLock::new(), OnceLock::new());
+        Self { request_id: request_id.into(), spec, body, leased, job }
     }
 
     /// A worker has it now.
     pub(super) fn lease(&self) {
         self.leased.get_or_init(Instant::now);
+    }
+
+    /// It was handed in under this name.
+    pub(super) fn name(&self, job: JobId) {
+        self.job.get_or_init(|| job);
+    }
+
+    /// The name that it was handed in under first.
+    pub(super) fn job(&self) -> Option<JobId> {
+        self.job.get().copied()
     }
 
     /// How long ago a worker first had it, if one ever did.

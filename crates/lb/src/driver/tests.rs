@@ -22,6 +22,7 @@ fn terms() -> Terms {
     Terms {
         queue_jobs_max: 8,
         queue_wait: Duration::from_secs(20),
+        fetch_wait: Duration::from_secs(60),
         releases_max: 2,
         reports_max: 1,
         lease_grace: Duration::from_secs(5),

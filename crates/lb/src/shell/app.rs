@@ -10,14 +10,16 @@ use super::admit::Admit;
 use super::edge::{Edge, Patience};
 use super::health::Readiness;
 use super::link::door::Door;
+use super::link::packs::Transfers;
 use super::live::Live;
 use super::memory::Memory;
 use super::request_id::RequestIds;
-use super::run::Flights;
+use super::run::{Confirmations, Flights};
 use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
+use crate::shares::Shares;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,8 +32,12 @@ pub struct App {
     pub access: AccessLog,
     /// Results that are known.
     pub cache: Cache,
+    /// States of the page that others may see.
+    pub shares: Shares,
     /// Runs that somebody waits for.
     pub flights: Flights,
+    /// What untrusted workers said, and who says the same.
+    pub confirmations: Confirmations,
     /// The way to the broker.
     pub driver: Handle,
     /// Who is let in.
@@ -52,6 +58,8 @@ pub struct App {
     pub patience: Patience,
     /// Who is let in as a worker.
     pub door: Door,
+    /// Packs on their way to workers.
+    pub transfers: Transfers,
     /// What connections share.
     pub edge: Edge,
 }

@@ -6,9 +6,12 @@
 
 mod done;
 pub mod door;
+mod fetching;
 mod frame;
 pub mod lease_body;
+pub mod packs;
 mod pieces;
+pub mod stock;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,6 +50,8 @@ pub struct Link {
     /// Whether a hello is being read: there is one at a time, so that their frames, which are
     /// the largest, are not many.
     is_greeting: AtomicBool,
+    /// Bounds its transfers of packs.
+    transfers: Arc<Semaphore>,
     sentence: watch::Sender<Option<Sentence>>,
 }
 
@@ -73,6 +78,10 @@ struct Session {
     results: Semaphore,
     /// Changes are read one after another.
     changes: Semaphore,
+    /// What it says that it could fetch; sorted.
+    able: watch::Sender<Arc<[Digest]>>,
+    /// It asks once at a time what is wanted.
+    wants: Semaphore,
 }
 
 impl Link {
@@ -80,7 +89,8 @@ impl Link {
     pub fn new(app: Arc<App>, names: Option<CertificateNames>) -> Self {
         let (session, is_greeting) = (Mutex::new(None), AtomicBool::new(false));
         let (sentence, _) = watch::channel(None);
-        Self { app, names, session, is_greeting, sentence }
+        let transfers = packs::places_of_one();
+        Self { app, names, session, is_greeting, transfers, sentence }
     }
 
     /// Resolves when the connection is to be ended, for its token's sake.
@@ -147,14 +157,27 @@ impl Link {
         request: Request<Incoming>,
     ) -> Result<Response<Outgoing>, LinkRefusal> {
         let token = self.authorize(request.headers()).await?;
-        if request.method() != Method::POST {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let pack = path.strip_prefix(paths::PACKS);
+        if path == paths::CATALOGUE || pack.is_some() {
+            return match (pack, &parts.method) {
+                (Some(name), method @ (&Method::GET | &Method::HEAD)) => {
+                    Box::pin(self.pack(method, name, &parts.headers)).await
+                }
+                (None, &Method::GET) => Ok(self.catalogue(&parts.headers)),
+                _ => Err(LinkRefusal::Method),
+            };
+        }
+        if parts.method != Method::POST {
             return Err(LinkRefusal::Method);
         }
-        let (parts, body) = request.into_parts();
-        match parts.uri.path() {
+        match path {
             paths::HELLO => self.greet(token, body).await,
             paths::READY => self.ready(body).await,
             paths::STATE => self.state(body).await,
+            paths::FETCHES => self.fetches(body).await,
+            paths::WANTS => Box::pin(self.wants(body)).await,
             path => match path.strip_prefix(paths::DONE).map(str::parse) {
                 Some(Ok(lease)) => Box::pin(self.done(lease, body)).await,
                 Some(Err(_)) => Err(LinkRefusal::Malformed),
@@ -258,7 +281,18 @@ impl Link {
         let ran_on = RanOn { arch, kernel, cpu, worker, vmm };
         let results = Semaphore::new(slots_max + LARGE_FRAMES_SPARE);
         let changes = Semaphore::new(1);
-        let session = Session { id, visit, identity, token, pass, ran_on, results, changes };
+        let session = Session {
+            id,
+            visit,
+            identity,
+            token,
+            pass,
+            ran_on,
+            results,
+            changes,
+            able: watch::Sender::new(Arc::default()),
+            wants: Semaphore::new(1),
+        };
         *self.lock() = Some(Arc::new(session));
         if !self.is_still_let_in(&self.app.door.roster()) {
             // Revoked while hello was being said.

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use pe_proto::JobSpec;
 use pe_proto::api::RunConfig;
 use pe_proto::catalogue::Catalogue;
+use pe_proto::{Arch, Digest, JobSpec};
 
+use super::link::stock::Stock;
 use super::pages::Pages;
+use super::site::Site;
 use crate::config::{AdminTerms, Config};
 use crate::core::resolve::{Grants, Unresolved, resolve};
 
@@ -23,6 +25,9 @@ pub struct Settings {
     pub catalogue: Catalogue,
     /// Everything served from memory.
     pub pages: Pages,
+    site: Option<Arc<Site>>,
+    /// What workers may fetch.
+    pub stock: Stock,
     /// What jobs may ask for.
     pub grants: Grants,
     /// Who may ask on the admin listener.
@@ -35,7 +40,7 @@ impl Live {
     /// # Errors
     /// The catalogue cannot be served: a defect.
     pub fn new(config: &Config) -> Result<Self, serde_json::Error> {
-        Ok(Self(ArcSwap::from_pointee(Settings::new(config)?)))
+        Ok(Self(ArcSwap::from_pointee(Settings::new(config, config.site.clone())?)))
     }
 
     /// What holds now, for a moment: not to be kept across an await.
@@ -62,15 +67,29 @@ impl Live {
     /// # Errors
     /// The catalogue cannot be served: a defect. Nothing changed.
     pub fn replace(&self, config: &Config) -> Result<(), serde_json::Error> {
-        self.0.store(Arc::new(Settings::new(config)?));
+        let now = self.0.load();
+        let site = config.site.as_ref().map(|site| match &now.site {
+            Some(old) => Arc::new(site.after(old)),
+            None => Arc::clone(site),
+        });
+        self.0.store(Arc::new(Settings::new(config, site)?));
         Ok(())
     }
 }
 
 impl Settings {
-    fn new(config: &Config) -> Result<Self, serde_json::Error> {
+    /// Length of the pack that holds an image; 0 if there is none.
+    pub fn pack_bytes(&self, arch: Arch, image: Digest) -> u64 {
+        let mut platforms = self.catalogue.images.iter().flat_map(|image| &image.platforms);
+        let platform = platforms.find(|it| it.arch == arch && it.digest == image);
+        platform.map_or(0, |platform| platform.pack.bytes)
+    }
+
+    fn new(config: &Config, site: Option<Arc<Site>>) -> Result<Self, serde_json::Error> {
         Ok(Self {
-            pages: Pages::new(&config.catalogue)?,
+            pages: Pages::new(&config.catalogue, site.clone())?,
+            site,
+            stock: Stock::new(&config.catalogue, &config.images_dir)?,
             catalogue: config.catalogue.clone(),
             grants: config.grants,
             admin: config.admin.clone(),

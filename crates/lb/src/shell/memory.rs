@@ -55,6 +55,15 @@ impl Memory {
     }
 }
 
+/// How long to wait for room.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// While all of the memory is taken.
+    pub all: Duration,
+    /// While the client has its share.
+    pub share: Duration,
+}
+
 impl Room {
     /// Takes more.
     ///
@@ -64,15 +73,16 @@ impl Room {
         self.take(bytes).inspect_err(|no_room| self.memory.0.metrics.no_room(*no_room))
     }
 
-    /// Takes more, or waits for a while until others gave enough back.
+    /// Takes more, or waits for a while until enough was given back: by others when all is taken,
+    /// by its own client when that has its share.
     ///
     /// # Errors
     /// There is none after that time; what it had it keeps.
     ///
     /// # Cancel safety
     /// Nothing is taken by a future that is dropped.
-    pub async fn grow_in_time(&mut self, bytes: usize, time: Duration) -> Result<(), NoRoom> {
-        let deadline = Instant::now() + time;
+    pub async fn grow_in_time(&mut self, bytes: usize, patience: Patience) -> Result<(), NoRoom> {
+        let begin = Instant::now();
         let memory = self.memory.clone();
         loop {
             let mut freed = std::pin::pin!(memory.0.freed.notified());
@@ -81,7 +91,11 @@ impl Room {
             let Err(no_room) = self.take(bytes) else {
                 return Ok(());
             };
-            if timeout_at(deadline, freed).await.is_err() {
+            let time = match no_room {
+                NoRoom::All(_) => patience.all,
+                NoRoom::Share(_) => patience.share,
+            };
+            if timeout_at(begin + time, freed).await.is_err() {
                 memory.0.metrics.no_room(no_room);
                 return Err(no_room);
             }
@@ -134,19 +148,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_room_gets_what_others_give_back_or_is_told_in_time() {
+        const OTHER: ClientKey = ClientKey([2; 16]);
+        let patience = Patience { all: Duration::from_secs(10), share: Duration::from_secs(1) };
         let memory = memory();
         let mut first = memory.room(Kind::Result, CLIENT);
         assert_eq!(first.grow(500), Ok(()));
-        let time = Duration::from_secs(10);
         let begin = Instant::now();
         let mut second = memory.room(Kind::Result, CLIENT);
-        assert_eq!(second.grow_in_time(1, time).await, Err(NoRoom::Share(Kind::Result)));
-        assert_eq!(begin.elapsed(), time);
+        assert_eq!(second.grow_in_time(1, patience).await, Err(NoRoom::Share(Kind::Result)));
+        assert_eq!(begin.elapsed(), patience.share);
+        let begin = Instant::now();
+        let mut of_another = memory.room(Kind::Result, OTHER);
+        let none = of_another.grow_in_time(501, patience).await;
+        assert_eq!(none, Err(NoRoom::All(Kind::Result)));
+        assert_eq!(begin.elapsed(), patience.all);
         let give_back = async {
-            tokio::time::sleep(time / 2).await;
+            tokio::time::sleep(patience.share / 2).await;
             drop(first);
         };
-        let (grown, ()) = tokio::join!(second.grow_in_time(500, time), give_back);
+        let (grown, ()) = tokio::join!(second.grow_in_time(500, patience), give_back);
         assert_eq!(grown, Ok(()));
     }
 }

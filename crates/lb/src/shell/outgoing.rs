@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::access::Note;
 use super::discard::Discard;
 use super::link::lease_body::LeaseBody;
+use super::link::packs::PackBody;
 use super::memory::Room;
 use super::run::replay::Replay;
 use super::vitals::{Piece, Pulse};
@@ -35,6 +36,7 @@ enum Source {
     Whole(Bytes),
     Replay(Box<Replay>),
     Lease(Box<LeaseBody>),
+    Pack(Box<PackBody>),
 }
 
 /// An answer is not finished; the peer sees its stream reset.
@@ -86,6 +88,11 @@ impl Outgoing {
     /// A job, and then the lease.
     pub fn lease(body: LeaseBody) -> Self {
         Self::new(Source::Lease(Box::new(body)))
+    }
+
+    /// A pack, or a part of it.
+    pub fn pack(body: PackBody) -> Self {
+        Self::new(Source::Pack(Box::new(body)))
     }
 
     fn new(source: Source) -> Self {
@@ -149,6 +156,7 @@ impl Body for Outgoing {
             }
             Source::Replay(replay) => replay.poll_piece(cx),
             Source::Lease(lease) => lease.poll_piece(cx),
+            Source::Pack(pack) => pack.poll_piece(cx),
         };
         let polled = match (polled, &mut self.discard) {
             (Poll::Ready(None), Some(discard)) => discard.poll_done(cx).map(|()| None),
@@ -187,6 +195,7 @@ impl Body for Outgoing {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Replay(replay) => replay.bytes_left() == 0,
             Source::Lease(_) => false,
+            Source::Pack(pack) => pack.bytes_left() == 0,
         }
     }
 
@@ -195,6 +204,7 @@ impl Body for Outgoing {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Replay(replay) => SizeHint::with_exact(replay.bytes_left()),
             Source::Lease(_) => SizeHint::default(),
+            Source::Pack(pack) => SizeHint::with_exact(pack.bytes_left()),
         }
     }
 }

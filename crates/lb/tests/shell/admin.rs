@@ -8,7 +8,7 @@ use crate::client::{Answer, Client, JSON};
 use crate::lb::Lb;
 use crate::worker::{exited, result};
 
-async fn change(operator: &Client, path: &str, json: &str) -> Answer {
+pub(crate) async fn change(operator: &Client, path: &str, json: &str) -> Answer {
     let headers = [("content-type", JSON)];
     let mut sent = operator.begin(Method::POST, path, &headers, false).await;
     sent.body.send_data(json.to_owned().into(), true).expect("an open stream");

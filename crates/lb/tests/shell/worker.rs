@@ -5,17 +5,20 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use pe_proto::archive::{Encoder, Kind, STDERR, STDOUT};
 use pe_proto::codec::{self, Message};
 use pe_proto::link::{
-    DoneHead, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Welcome, paths,
+    DoneHead, Fetches, Fetching, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Wanted, Wants,
+    Welcome, paths,
 };
 use pe_proto::outcome::{RanOn, WorkerPhases};
 use pe_proto::{Arch, Digest, Outcome, ResultMeta};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+
+use crate::client::Answer;
 
 pub(crate) const SLOTS: u32 = 16;
 
@@ -141,6 +144,59 @@ impl ScriptedWorker {
         let images = images.to_vec();
         let state = State { session: self.session, draining, images };
         self.post(paths::STATE, encode(&state)).await.0
+    }
+
+    pub(crate) async fn fetches(&self, able: &[Digest], under_way: &[Fetching]) -> StatusCode {
+        let (able, under_way) = (able.to_vec(), under_way.to_vec());
+        let fetches = Fetches { session: self.session, able, under_way };
+        self.post(paths::FETCHES, encode(&fetches)).await.0
+    }
+
+    /// What is wanted, if that is something else.
+    pub(crate) async fn wants(&self, catalogue: Digest, known: &[Digest]) -> Option<Wanted> {
+        let wants = Wants { session: self.session, catalogue, known: known.to_vec() };
+        match self.post(paths::WANTS, encode(&wants)).await {
+            (StatusCode::NO_CONTENT, _) => None,
+            (status, body) => {
+                assert_eq!(status, StatusCode::OK);
+                Some(codec::decode(&body).expect("what is wanted"))
+            }
+        }
+    }
+
+    pub(crate) async fn wants_status(&self, catalogue: Digest) -> StatusCode {
+        let wants = Wants { session: self.session, catalogue, known: Vec::new() };
+        self.post(paths::WANTS, encode(&wants)).await.0
+    }
+
+    /// Asks for something, and reads all of the answer.
+    pub(crate) async fn get(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let (parts, body) = self.ask(method, path, headers).await.into_parts();
+        let body = read(body).await.expect("a body");
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Asks for something, and reads nothing of it yet.
+    pub(crate) async fn begin_get(&self, path: &str) -> Response<RecvStream> {
+        self.ask("GET", path, &[]).await
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Response<RecvStream> {
+        let request = Request::builder().method(method).uri(format!("http://lb{path}"));
+        let mut request = request.body(()).expect("a request");
+        self.show_token(&mut request);
+        for (name, value) in headers {
+            let name = name.parse::<http::HeaderName>().expect("a name");
+            request.headers_mut().insert(name, value.parse().expect("a value"));
+        }
+        let mut send = self.send.clone().ready().await.expect("a connection");
+        let (response, _) = send.send_request(request, true).expect("a stream");
+        response.await.expect("an answer")
     }
 
     /// What a result for a lease begins with.

@@ -5,8 +5,10 @@ use std::fmt::Debug;
 use pe_proto::codec::{self, Message};
 use pe_proto::digest::JobDigester;
 use pe_proto::guest_config::GuestConfig;
-use pe_proto::limits::{CONFIG_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX, OFFERED_IMAGES_MAX};
-use pe_proto::link::{DoneHead, Hello, LeaseHead, Ready, State, Welcome};
+use pe_proto::limits::{
+    CONFIG_BYTES_MAX, NOTE_BYTES_MAX, NOTES_MAX, OFFERED_IMAGES_MAX, WANTED_IMAGES_MAX,
+};
+use pe_proto::link::{DoneHead, Fetches, Hello, LeaseHead, Ready, State, Wanted, Wants, Welcome};
 use pe_proto::{JobSpec, ResultMeta};
 
 /// Reads `data` as a [`GuestConfig`].
@@ -50,6 +52,28 @@ pub fn done_head(data: &[u8]) -> bool {
 pub fn state(data: &[u8]) -> bool {
     frame(data, |state: State| {
         assert!(!state.is_bounded() || state.images.len() <= OFFERED_IMAGES_MAX);
+    })
+}
+
+/// Reads `data` as a [`Fetches`].
+pub fn fetches(data: &[u8]) -> bool {
+    frame(data, |fetches: Fetches| {
+        assert!(!fetches.is_bounded() || fetches.able.len() <= OFFERED_IMAGES_MAX);
+        assert!(!fetches.is_bounded() || fetches.under_way.len() <= WANTED_IMAGES_MAX);
+    })
+}
+
+/// Reads `data` as a [`Wants`].
+pub fn wants(data: &[u8]) -> bool {
+    frame(data, |wants: Wants| {
+        assert!(!wants.is_bounded() || wants.known.len() <= WANTED_IMAGES_MAX);
+    })
+}
+
+/// Reads `data` as a [`Wanted`].
+pub fn wanted(data: &[u8]) -> bool {
+    frame(data, |wanted: Wanted| {
+        assert!(!wanted.is_bounded() || wanted.images.len() <= WANTED_IMAGES_MAX);
     })
 }
 

@@ -15,9 +15,12 @@ mod playground;
 mod serial;
 
 pub use archive::archive;
-pub use frames::{done_head, guest_config, hello, lease_head, ready, result_meta, state, welcome};
+pub use frames::{
+    done_head, fetches, guest_config, hello, lease_head, ready, result_meta, state, wanted, wants,
+    welcome,
+};
 pub use headers::{in_header, journal_header, result_header};
-pub use json::{answer_json, catalogue_json, run_config_json, run_request_json};
+pub use json::{answer_json, catalogue_json, page_state_json, run_config_json, run_request_json};
 pub use playground::playground_expansion;
 pub use serial::serial;
 
@@ -25,16 +28,18 @@ pub use serial::serial;
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("answer_json", answer_json),
     ("archive", archive),
     ("catalogue_json", catalogue_json),
     ("done_head", done_head),
+    ("fetches", fetches),
     ("guest_config", guest_config),
     ("hello", hello),
     ("in_header", in_header),
     ("journal_header", journal_header),
     ("lease_head", lease_head),
+    ("page_state_json", page_state_json),
     ("playground_expansion", playground_expansion),
     ("ready", ready),
     ("result_header", result_header),
@@ -43,5 +48,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("run_request_json", run_request_json),
     ("serial", serial),
     ("state", state),
+    ("wanted", wanted),
+    ("wants", wants),
     ("welcome", welcome),
 ];

@@ -95,6 +95,9 @@ fn messages_of_the_link_match_their_vectors() {
     frame("lease_head-v1-full.hex", &samples::lease_head());
     frame("done_head-v1-full.hex", &samples::done_head());
     frame("state-v1-full.hex", &samples::state());
+    frame("fetches-v1-full.hex", &samples::fetches());
+    frame("wants-v1-full.hex", &samples::wants());
+    frame("wanted-v1-full.hex", &samples::wanted());
 }
 
 #[test]
@@ -103,6 +106,7 @@ fn json_matches_its_vectors() {
     json("run_request_json-v1-full.json", &samples::run_request());
     let (config, _, _) = samples::run_request().split();
     json("run_config_json-v1-full.json", &config);
+    json("page_state_json-v1-full.json", &samples::page_state());
     json("answer_json-v1-full.json", &samples::answer());
     json("problem_json-v1-full.json", &samples::problem());
 }

@@ -63,6 +63,21 @@ proptest! {
     fn every_state_survives_its_frame(message in any::state()) {
         survives(&message)?;
     }
+
+    #[test]
+    fn every_report_of_fetches_survives_its_frame(message in any::fetches()) {
+        survives(&message)?;
+    }
+
+    #[test]
+    fn every_question_what_is_wanted_survives_its_frame(message in any::wants()) {
+        survives(&message)?;
+    }
+
+    #[test]
+    fn every_answer_what_is_wanted_survives_its_frame(message in any::wanted()) {
+        survives(&message)?;
+    }
 }
 
 fn welcome_with(at: usize, byte: u8) -> Result<Welcome, BadMessage> {

@@ -34,7 +34,7 @@ fn the_worked_example_equals_its_vector() {
 #[test]
 fn every_limit_is_stated_with_its_number() {
     let page = page();
-    let rows: [(&str, u64); 30] = [
+    let rows: [(&str, u64); 31] = [
         ("CONFIG_BYTES_MAX", limits::CONFIG_BYTES_MAX as u64),
         ("ARG_BYTES_MAX", limits::ARG_BYTES_MAX as u64),
         ("ARGS_MAX", limits::ARGS_MAX as u64),
@@ -56,6 +56,7 @@ fn every_limit_is_stated_with_its_number() {
         ("RESULT_BYTES_MAX", limits::RESULT_BYTES_MAX),
         ("IO_FILE_BYTES", limits::IO_FILE_BYTES),
         ("OFFERED_IMAGES_MAX", limits::OFFERED_IMAGES_MAX as u64),
+        ("WANTED_IMAGES_MAX", limits::WANTED_IMAGES_MAX as u64),
         ("LABEL_BYTES_MAX", limits::LABEL_BYTES_MAX as u64),
         ("PLAYGROUND_BYTES_MAX", limits::PLAYGROUND_BYTES_MAX as u64),
         ("PLAYGROUND_ITEMS_MAX", limits::PLAYGROUND_ITEMS_MAX as u64),

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use pe_proto::api::{
     Answer, AnswerFile, AnswerHead, CachePolicy, CacheStatus, Content, FileBytes, FileContent,
-    LimitsRequest, Phases, Problem, Requires, RunRequest,
+    LimitsRequest, PageState, Phases, Problem, Requires, RunRequest,
 };
 use pe_proto::archive::{Encoder, Kind};
 use pe_proto::catalogue::{self, Catalogue, Image, ImageConfig, Pack, Platform};
 use pe_proto::guest_config::GuestConfig;
-use pe_proto::link::{DoneHead, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Welcome};
+use pe_proto::link::{
+    DoneHead, Fetches, Fetching, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Wanted, Wants,
+    Welcome,
+};
 use pe_proto::outcome::{Clock, GuestPhases, RanOn, Truncated, Usage, WorkerPhases};
 use pe_proto::playground::{
     Choice, Conflict, Example, Field, Kind as FieldKind, Playground, Setting, Variable,
@@ -211,6 +214,19 @@ pub(crate) fn state() -> State {
     State { session: SESSION, draining: true, images: vec![PACK] }
 }
 
+pub(crate) fn fetches() -> Fetches {
+    let under_way = vec![Fetching { image: PACK, bytes: 4_096, bytes_total: 1_000_000 }];
+    Fetches { session: SESSION, able: vec![PACK, Digest([0x34; 32])], under_way }
+}
+
+pub(crate) fn wants() -> Wants {
+    Wants { session: SESSION, catalogue: Digest([0x35; 32]), known: vec![PACK] }
+}
+
+pub(crate) fn wanted() -> Wanted {
+    Wanted { catalogue: Digest([0x35; 32]), images: vec![Digest([0x34; 32]), PACK] }
+}
+
 /// A form with every kind of field.
 pub(crate) fn playground() -> Playground {
     let text = |text: &str| text.to_owned();
@@ -372,6 +388,22 @@ pub(crate) fn run_request() -> RunRequest {
         },
         requires: Requires { arch: Some(Arch::X86_64) },
         cache: CachePolicy::Refresh,
+    }
+}
+
+pub(crate) fn page_state() -> PageState {
+    let RunRequest { image, stdin, files, outputs, limits, .. } = run_request();
+    let values = [("optimise", "2"), ("warnings", "true")];
+    PageState {
+        v: 1,
+        image,
+        files,
+        stdin: stdin.expect("it has one"),
+        values: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        command: Some(texts(&["gcc", "main.c"])),
+        outputs,
+        limits,
+        job: Some("ab".repeat(32)),
     }
 }
 

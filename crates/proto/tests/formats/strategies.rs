@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use pe_proto::archive::{BadArchive, Bounds, Encoder, Kind, Role, for_each_entry};
 use pe_proto::guest_config::GuestConfig;
-use pe_proto::link::{DoneHead, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Welcome};
+use pe_proto::link::{
+    DoneHead, Fetches, Fetching, Hello, LeaseHead, LeaseId, Ready, SessionId, State, Wanted, Wants,
+    Welcome,
+};
 use pe_proto::outcome::{Clock, GuestPhases, RanOn, Truncated, Usage, WorkerPhases};
 use pe_proto::{Arch, Digest, Fault, JobLimits, JobSpec, Outcome, ResultMeta, path};
 use proptest::collection::{btree_map, vec};
@@ -277,4 +280,23 @@ pub(crate) fn state() -> impl Strategy<Value = State> {
         draining,
         images,
     })
+}
+
+pub(crate) fn fetches() -> impl Strategy<Value = Fetches> {
+    let fetching = (digest(), any::<u64>(), any::<u64>())
+        .prop_map(|(image, bytes, bytes_total)| Fetching { image, bytes, bytes_total });
+    (session(), vec(digest(), 0..4), vec(fetching, 0..4))
+        .prop_map(|(session, able, under_way)| Fetches { session, able, under_way })
+}
+
+pub(crate) fn wants() -> impl Strategy<Value = Wants> {
+    (session(), digest(), vec(digest(), 0..4)).prop_map(|(session, catalogue, known)| Wants {
+        session,
+        catalogue,
+        known,
+    })
+}
+
+pub(crate) fn wanted() -> impl Strategy<Value = Wanted> {
+    (digest(), vec(digest(), 0..4)).prop_map(|(catalogue, images)| Wanted { catalogue, images })
 }

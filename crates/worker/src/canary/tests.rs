@@ -8,13 +8,14 @@ use pe_proto::outcome::Clock;
 use super::*;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::How;
+use crate::library::Library;
 use crate::vm::fake::{FakeGuest, FakeHost};
 use crate::vm::{Backend as _, Bell};
 
 async fn fly(guest: impl Fn(&FakeGuest) -> Option<Bell> + Send + Sync + 'static) -> bool {
     let image = Digest::of(b"image");
     let terms = JobTerms {
-        images: Arc::new(crate::images::tests::only(image)),
+        images: Library::new(crate::images::tests::only(image)),
         arch: Arch::X86_64,
         clock: ClockTerms { grace: Duration::from_secs(5), reserve: Duration::from_secs(1) },
     };

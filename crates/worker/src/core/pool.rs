@@ -153,6 +153,17 @@ impl Pool {
                     decisions.push(Decision::Quarantine(image));
                 }
             }
+            Event::ImageArrived(image) => {
+                // Where nothing is tried, it is as good as the others.
+                if self.terms.trials && self.images.arrived(image, now) {
+                    decisions.push(Decision::Withhold(image));
+                }
+            }
+            Event::ImageLeft(image) => {
+                if self.images.left(image) {
+                    decisions.push(Decision::Forget(image));
+                }
+            }
             Event::Drain => self.draining = true,
         }
         self.weed(&mut decisions);

@@ -18,6 +18,10 @@ pub(super) enum News {
     Image(Digest, bool),
     /// An image's pack is not what it should be.
     Condemned(Digest),
+    /// Images have come that are to be tried first; it is said when this is known.
+    Arrived(Vec<Digest>, oneshot::Sender<()>),
+    /// An image is not here any more.
+    Left(Digest),
     /// Somebody wants a new zygote.
     Rebuild,
 }
@@ -72,6 +76,19 @@ impl PoolHandle {
     /// An image is not what it should be.
     pub async fn condemn(&self, image: Digest) {
         let _ = self.news.send(News::Condemned(image)).await;
+    }
+
+    /// Images have come. When this resolves, they are left out until they have passed a trial.
+    pub async fn arrived(&self, images: Vec<Digest>) {
+        let (told, heard) = oneshot::channel();
+        if self.news.send(News::Arrived(images, told)).await.is_ok() {
+            let _ = heard.await;
+        }
+    }
+
+    /// An image is not here any more.
+    pub async fn left(&self, image: Digest) {
+        let _ = self.news.send(News::Left(image)).await;
     }
 
     /// Makes a new zygote, of what kernel and initramfs are now.

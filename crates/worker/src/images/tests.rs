@@ -10,6 +10,7 @@ pub(crate) fn only(image: Digest) -> Images {
         uuid: [7; 16],
         path: PathBuf::new(),
         file,
+        users: Arc::default(),
     });
     let mut images = Images::default();
     let place = Place { pack: Arc::clone(&pack), prefix: String::new() };
@@ -126,5 +127,5 @@ fn a_catalogue_that_is_none_says_where() {
     assert!(open().contains("is not a catalogue"));
     std::fs::write(dir.path().join("catalogue.json"), r#"{"version":9,"images":[]}"#)
         .expect("write");
-    assert!(open().contains("version 1, got 9"));
+    assert!(open().contains("version 2, got 9"));
 }

@@ -106,7 +106,7 @@ impl std::fmt::Debug for Token {
 
 /// Requests on one connection. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     sender: SendRequest<LinkBody>,
     lb: LbAddress,
     token: Option<Token>,
@@ -169,6 +169,16 @@ impl Client {
         path: &str,
         body: LinkBody,
     ) -> Result<Response<Incoming>, LinkError> {
+        let request = self.request(path, body)?;
+        self.send(request).await
+    }
+
+    /// A request with what all have: its method is to be set if it is not POST.
+    pub(super) fn request(
+        &self,
+        path: &str,
+        body: LinkBody,
+    ) -> Result<Request<LinkBody>, LinkError> {
         let uri = Uri::builder().scheme(self.lb.scheme()).authority(self.lb.authority.clone());
         let uri = uri.path_and_query(path).build().map_err(|_| LinkError::Closed)?;
         let mut request = Request::new(body);
@@ -179,6 +189,14 @@ impl Client {
         if let Some(token) = &self.token {
             headers.insert(header::AUTHORIZATION, token.0.clone());
         }
+        Ok(request)
+    }
+
+    /// Sends it; see [`Client::post`].
+    pub(super) async fn send(
+        &self,
+        request: Request<LinkBody>,
+    ) -> Result<Response<Incoming>, LinkError> {
         let mut sender = self.sender.clone();
         sender.ready().await?;
         Ok(sender.send_request(request).await?)

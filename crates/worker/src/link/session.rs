@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::Client;
+use super::fetching::Line;
 use super::slot::{self, Visit};
-use super::{LinkError, Quarantine, Shared};
+use super::{LinkError, Quarantine, Shared, Watched, fetching};
 use crate::driver::Offer;
 use crate::limits::{POLL_MARGIN, POLL_MAX};
 use crate::memory::Room;
@@ -46,9 +47,11 @@ async fn visit(
         client = Client::dial(&terms.lb, &terms.tls, terms.token.as_ref(), tasks, dead) => client?,
     };
     // Looked at once: what changes from here on is told.
-    let mut quarantine = shared.pool.quarantine();
-    let images = shared.images(&mut quarantine);
-    let hello = Hello { images, ..terms.hello.clone() };
+    let (mut quarantine, mut shelves) = (shared.pool.quarantine(), terms.jobs.images.watch());
+    let images = shared.images(&mut quarantine, &mut shelves);
+    let hello = Hello { images: images.clone(), ..terms.hello.clone() };
+    // From here on the LB may know of them.
+    let told = Told::new(shared, images);
     let welcome: Welcome = codec::decode(&client.tell(paths::HELLO, &hello).await?)?;
     if welcome.deployment != hello.deployment {
         return Err(LinkError::Deployment(welcome.deployment));
@@ -57,6 +60,7 @@ async fn visit(
     shared.metrics.link(LinkState::Up);
     tracing::info!(lb = %terms.lb, poll_ms = welcome.poll_ms, "link to the lb is up");
     let poll_within = Duration::from_millis(welcome.poll_ms).min(POLL_MAX) + POLL_MARGIN;
+    let line = terms.desk.as_ref().map(|desk| Line::open(desk, &client));
     let visit = Arc::new(Visit {
         shared: Arc::clone(shared),
         client,
@@ -64,7 +68,8 @@ async fn visit(
         poll_within,
         dead: dead.clone(),
     });
-    let ended = offer(&visit, quarantine).await;
+    let ended = offer(&visit, quarantine, shelves).await;
+    drop((told, line));
     shared.metrics.link(LinkState::Down);
     if ended.is_err() {
         shared.metrics.link_lost();
@@ -73,11 +78,19 @@ async fn visit(
 }
 
 /// Parks a ready request for each VM that is ready, until the end.
-async fn offer(visit: &Arc<Visit>, quarantine: Quarantine) -> Result<(), LinkError> {
+async fn offer(
+    visit: &Arc<Visit>,
+    quarantine: Quarantine,
+    shelves: Watched,
+) -> Result<(), LinkError> {
     let shared = &visit.shared;
     let mut slots = JoinSet::new();
     let mut telling = JoinSet::new();
-    telling.spawn(announce_images(Arc::clone(visit), quarantine));
+    telling.spawn(announce_images(Arc::clone(visit), quarantine, shelves));
+    if let Some(desk) = &shared.terms.desk {
+        telling.spawn(fetching::report(Arc::clone(visit), desk.clone()));
+        telling.spawn(fetching::ask(Arc::clone(visit), desk.clone()));
+    }
     let mut next = Box::pin(next_offer(shared));
     let ended = loop {
         tokio::select! {
@@ -104,7 +117,9 @@ async fn offer(visit: &Arc<Visit>, quarantine: Quarantine) -> Result<(), LinkErr
     while telling.join_next().await.is_some() {}
     if ended.is_ok() {
         shared.metrics.link(LinkState::Draining);
-        announce(visit, true, shared.images(&mut shared.pool.quarantine())).await;
+        let mut shelves = shared.terms.jobs.images.watch();
+        let images = shared.images(&mut shared.pool.quarantine(), &mut shelves);
+        announce(visit, true, images).await;
     }
     // Each ends by itself: at once if the connection is gone, else when its job is done.
     while slots.join_next().await.is_some() {}
@@ -123,7 +138,7 @@ async fn next_offer(shared: &Arc<Shared>) -> (Offer, OwnedSemaphorePermit, Room)
 }
 
 /// Tells the LB which images it may send jobs of, whenever that changes.
-async fn announce_images(visit: Arc<Visit>, mut quarantine: Quarantine) {
+async fn announce_images(visit: Arc<Visit>, mut quarantine: Quarantine, mut shelves: Watched) {
     loop {
         tokio::select! {
             biased;
@@ -132,21 +147,44 @@ async fn announce_images(visit: Arc<Visit>, mut quarantine: Quarantine) {
             // Told with the drain.
             () = visit.shared.drain.cancelled() => return,
             // An image is out, or back.
-            changed = quarantine.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                let images = visit.shared.images(&mut quarantine);
-                announce(&visit, false, images).await;
-            }
+            changed = quarantine.changed() => if changed.is_err() {
+                return;
+            },
+            // One has come, or is to go.
+            changed = shelves.changed() => if changed.is_err() {
+                return;
+            },
+        }
+        let images = visit.shared.images(&mut quarantine, &mut shelves);
+        if !visit.shared.terms.jobs.images.is_told(&images) {
+            announce(&visit, false, images).await;
         }
     }
 }
 
 async fn announce(visit: &Visit, draining: bool, images: Vec<Digest>) {
     let state = State { session: visit.session, draining, images };
-    if let Err(error) = visit.client.tell(paths::STATE, &state).await {
-        let error = crate::chain(&error);
-        tracing::warn!(error, draining, "lb was not told of a change");
+    match visit.client.tell(paths::STATE, &state).await {
+        Ok(_) => visit.shared.terms.jobs.images.told(state.images),
+        Err(error) => {
+            let error = crate::chain(&error);
+            tracing::warn!(error, draining, "lb was not told of a change");
+        }
+    }
+}
+
+/// What the LB was told is on offer, as long as there is a link.
+struct Told<'a>(&'a Shared);
+
+impl<'a> Told<'a> {
+    fn new(shared: &'a Shared, images: Vec<Digest>) -> Self {
+        shared.terms.jobs.images.told(images);
+        Self(shared)
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.terms.jobs.images.told([]);
     }
 }

@@ -1,6 +1,7 @@
 //! The link against a scripted LB over real sockets, with fake VMs behind it.
 
 mod clock;
+mod fetching;
 mod lb;
 mod trust;
 
@@ -15,6 +16,7 @@ use crate::core::budget::Plan;
 use crate::core::clock::ClockTerms;
 use crate::core::pool::PoolTerms;
 use crate::driver::{self, PoolDriver};
+use crate::library::Library;
 use crate::testing::{archive, spec};
 use crate::vm::Bell;
 use crate::vm::fake::FakeHost;
@@ -27,6 +29,7 @@ struct Rig {
     link: tokio::task::JoinHandle<()>,
     metrics: Metrics,
     pool: PoolHandle,
+    library: Library,
 }
 
 impl Rig {
@@ -61,6 +64,18 @@ fn rig_on(
     io_mib: u64,
     with: impl FnOnce(PoolDriver) -> PoolDriver,
 ) -> Rig {
+    rig_at(lb, slots, host, io_mib, with, None)
+}
+
+/// With a desk, if images are fetched.
+fn rig_at(
+    lb: Lb,
+    slots: u32,
+    host: FakeHost,
+    io_mib: u64,
+    with: impl FnOnce(PoolDriver) -> PoolDriver,
+    desk: Option<Desk>,
+) -> Rig {
     let metrics = Metrics::new().expect("metrics");
     let pool = PoolTerms {
         backoff_min: Duration::from_millis(10),
@@ -69,6 +84,7 @@ fn rig_on(
     };
     let (pool, handle) = driver::pool(pool, Arc::new(host.clone()), metrics.clone());
     tokio::task::spawn_local(with(pool).run(CancellationToken::new()));
+    let library = Library::new(crate::images::tests::only(spec().image));
     let terms = LinkTerms {
         lb: format!("http://{}", lb.address()).parse().expect("address"),
         tls: LinkTls::default(),
@@ -85,16 +101,17 @@ fn rig_on(
             deployment: "blue".to_owned(),
         },
         jobs: Arc::new(JobTerms {
-            images: Arc::new(crate::images::tests::only(spec().image)),
+            images: library.clone(),
             arch: Arch::X86_64,
             clock: ClockTerms { grace: GRACE, reserve: Duration::ZERO },
         }),
         rooms: Rooms::new(Plan { fixed_mib: 0, io_mib }, metrics.clone()),
+        desk,
     };
     let drain = CancellationToken::new();
     let link = Link::new(terms, handle.clone(), metrics.clone(), drain.clone());
     let link = tokio::task::spawn_local(link.run());
-    Rig { lb, host, drain, link, metrics, pool: handle }
+    Rig { lb, host, drain, link, metrics, pool: handle, library }
 }
 
 async fn locally<F: Future>(test: F) -> F::Output {

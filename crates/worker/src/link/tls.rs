@@ -39,13 +39,34 @@ impl LinkTls {
         host: &str,
         stream: TcpStream,
     ) -> io::Result<TlsStream<TcpStream>> {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(Arc::new(self.config()?)).connect(name, stream).await?;
-        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let stream = self.shake_with(host, stream, ALPN_LINK).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN_LINK) {
             return Err(io::Error::other("the server does not offer HTTP/2"));
         }
         Ok(stream)
+    }
+
+    /// Shakes hands with a web server, which is shown no certificate.
+    pub(crate) async fn shake_http1(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let anonymous = Self { ca: self.ca.clone(), shown: None };
+        anonymous.shake_with(host, stream, b"http/1.1").await
+    }
+
+    async fn shake_with(
+        &self,
+        host: &str,
+        stream: TcpStream,
+        protocol: &[u8],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
+        let mut config = self.config()?;
+        config.alpn_protocols = vec![protocol.to_vec()];
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     fn config(&self) -> io::Result<ClientConfig> {
@@ -76,10 +97,13 @@ impl LinkTls {
                 builder.with_client_auth_cert(chain, private).map_err(|error| of(key, error))?
             }
         };
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![ALPN_LINK.to_vec()];
         Ok(config)
     }
 }
+
+/// What is spoken on the link.
+const ALPN_LINK: &[u8] = b"h2";
 
 fn certificates(file: &std::path::Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let found: Result<Vec<_>, _> =

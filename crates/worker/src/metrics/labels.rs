@@ -83,6 +83,24 @@ labels! {
 }
 
 labels! {
+    /// How a transfer of a pack ended.
+    FetchEnd {
+        /// It is here, and what its name says.
+        Good = "good",
+        /// It broke off; what came is kept.
+        Cut = "cut",
+        /// Its bytes were wrong; they are gone.
+        Wrong = "wrong",
+        /// It was not given.
+        Refused = "refused",
+        /// It could not be written, or not be used.
+        Host = "host",
+        /// Another was more urgent.
+        Yielded = "yielded",
+    }
+}
+
+labels! {
     /// Who ended a job that did not end by itself.
     Killer {
         /// Guest init's clock.

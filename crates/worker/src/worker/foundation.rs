@@ -7,6 +7,7 @@ use pe_proto::Arch;
 use tokio::time::Instant;
 
 use crate::config::{Config, RestoreChoice};
+use crate::fetch::FetchConfig;
 use crate::host;
 use crate::images::{Images, Pack};
 use crate::jail::{Jail, Needs};
@@ -49,10 +50,17 @@ impl Foundation {
         let arch = Arch::of_this_host().ok_or(WorkerError::Arch)?;
         let use_ = |what| move |source| WorkerError::Host { what, source };
         let jail = Jail::prepare(config).map_err(use_("what confines vmms"))?;
-        let images = Arc::new(Images::open(&config.images, arch, jail.other_users())?);
-        if images.packs().is_empty() {
+        let is_kept = config.images.join("catalogue.json").exists();
+        let images = if config.fetch.is_some() && !is_kept {
+            // They will come.
+            Images::default()
+        } else {
+            Images::open(&config.images, arch, jail.other_users())?
+        };
+        if images.packs().is_empty() && config.fetch.is_none() {
             return Err(WorkerError::NoImages(config.images.clone()));
         }
+        let images = Arc::new(images);
         let kernel = host::kernel_release(&config.vm_assets.join("vmlinuz"))
             .map_err(use_("the guests' kernel"))?;
         let programs = Programs::find(config, arch);
@@ -287,7 +295,10 @@ impl Site {
             |dir: &std::path::Path| dir.canonicalize().map_err(host("find a directory"));
         // Packs may be on another disk than the catalogue.
         let dirs = [&config.images, &config.images.join("packs"), &config.vm_assets];
-        let dirs: Result<Vec<_>, StartError> = dirs.map(|dir| canonical(dir)).into_iter().collect();
+        // What will be fetched has its place made when the worker serves; the doctor makes none.
+        let is_there = |dir: &&std::path::PathBuf| config.fetch.is_none() || dir.exists();
+        let dirs = dirs.into_iter().filter(is_there);
+        let dirs: Result<Vec<_>, StartError> = dirs.map(|dir| canonical(dir)).collect();
         let needs = Needs {
             program: program.clone(),
             dirs: dirs?,
@@ -323,9 +334,13 @@ fn coldplug(config: &Config, images: &Images) -> (Vec<Arc<Pack>>, u64) {
         }
         packs
     });
-    let cold = named.unwrap_or_else(|| images.packs().iter().take(COLDPLUG_MAX).cloned().collect());
+    // What is in every VM cannot make room for anything else.
+    let count = if config.fetch.is_some() { 0 } else { COLDPLUG_MAX };
+    let cold = named.unwrap_or_else(|| images.packs().iter().take(count).cloned().collect());
     let is_cold = |pack: &Arc<Pack>| cold.iter().any(|known| known.digest() == pack.digest());
     let others = images.packs().iter().filter(|pack| !is_cold(pack));
-    let hotplug_bytes = others.map(|pack| pack.bytes()).max().unwrap_or(0);
+    let longest = others.map(|pack| pack.bytes()).max().unwrap_or(0);
+    let may_come = config.fetch.as_ref().map_or(0, FetchConfig::pack_bytes_max);
+    let hotplug_bytes = longest.max(may_come);
     (cold, hotplug_bytes)
 }

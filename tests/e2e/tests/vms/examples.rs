@@ -31,7 +31,7 @@ fn every_example_of_every_image_runs_and_makes_what_its_image_says(
         ensure!(playground.examples.len() >= 2, "{} has too few examples", image.name);
         for example in &playground.examples {
             let what = || format!("{}: {}", image.name, example.title);
-            check(lab, &image.name, playground, example).with_context(what)?;
+            check(&lab, &image.name, playground, example).with_context(what)?;
             count += 1;
         }
     }

@@ -7,6 +7,7 @@
 
 mod cached;
 mod daemons;
+mod distribution;
 mod exactness;
 mod examples;
 mod faults;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         ("cached", cached::all()),
         ("examples", examples::all()),
         ("daemons", daemons::all()),
+        ("distribution", distribution::all()),
         ("load", load::all()),
         ("fleet", fleet::all()),
         ("many", many::all()),

@@ -23,10 +23,12 @@ use crate::core::moment::Moment;
 use crate::limits::OFFERS_REMEMBERED_MAX;
 use worker::Worker;
 
+use fetchers::Fetcher;
 pub(super) use worker::Hold;
 #[cfg(test)]
 pub(super) use worker::past_max;
 
+mod fetchers;
 mod worker;
 
 /// What a worker can run: sorted, so that equal offers compare equal.
@@ -80,6 +82,8 @@ pub(super) struct Fleet {
     group_ids: HashMap<Offer, GroupId>,
     by_fit: HashMap<Fit, Vec<GroupId>>,
     slots: HashMap<SlotId, Parked>,
+    /// Those of the workers that could fetch something.
+    fetchers: BTreeMap<WorkerId, Fetcher>,
     /// When the last worker with this on offer left.
     left: HashMap<Fit, Moment>,
     next_order: u64,
@@ -123,6 +127,7 @@ impl Fleet {
             group_ids: HashMap::new(),
             by_fit: HashMap::new(),
             slots: HashMap::new(),
+            fetchers: BTreeMap::new(),
             left: HashMap::new(),
             next_order: 0,
             next_group: 0,
@@ -188,6 +193,7 @@ impl Fleet {
 
     /// Forgets a worker, whose slots were taken before.
     pub(super) fn leave(&mut self, worker: WorkerId, now: Moment) {
+        self.fetchers.remove(&worker);
         if let Some(Worker { group, .. }) = self.workers.remove(&worker) {
             self.part(group, now);
         }
@@ -329,6 +335,16 @@ impl Fleet {
             let worker = self.workers.get(&id);
             worker.is_some_and(|worker| spare.admits(worker.owner, worker.is_trusted))
         })
+    }
+
+    /// Whether a slot that fits is parked beside this one.
+    pub(super) fn has_another(&self, fit: Fit, slot: SlotId) -> bool {
+        let groups = self.by_fit.get(&fit).into_iter().flatten();
+        let mut workers = groups
+            .filter_map(|id| self.groups.get(id))
+            .flat_map(|group| group.by_latest.values())
+            .filter_map(|id| self.workers.get(id));
+        workers.any(|worker| worker.slots.values().any(|each| *each != slot))
     }
 
     fn latest_of(&self, fit: Fit, is_wanted: impl Fn(WorkerId) -> bool) -> Option<SlotId> {

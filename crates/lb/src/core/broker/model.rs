@@ -9,7 +9,7 @@ use pe_proto::Arch;
 use proptest::prelude::*;
 
 use super::*;
-use events::{Answer, Concrete, Event, Names, event, images, owner};
+use events::{Answer, Concrete, Event, Names, ables, event, images, owner};
 use reference::{Model, ModelState, WALL};
 
 mod events;
@@ -19,6 +19,7 @@ fn terms() -> Terms {
     Terms {
         queue_jobs_max: 4,
         queue_wait: Duration::from_secs(20),
+        fetch_wait: Duration::from_secs(60),
         releases_max: 2,
         reports_max: 1,
         lease_grace: Duration::from_secs(5),
@@ -43,6 +44,10 @@ fn apply(broker: &mut Broker, event: &Concrete, now: Moment) -> Answer {
         }
         Concrete::Change(worker, number, is_draining) => {
             broker.worker_changes(worker, offer(number), is_draining, now);
+        }
+        Concrete::Fetches(worker, number) => {
+            let fetches = Fetches { able: ables(number), under_way: Vec::new() };
+            broker.worker_fetches(worker, fetches);
         }
         Concrete::Leave(worker) => broker.worker_leaves(worker, now),
         Concrete::Park(slot, worker, until, signs) => {
@@ -153,6 +158,7 @@ fn run(events: &[Event]) -> Result<(), TestCaseError> {
         prop_assert_eq!(census.leased, broker.leased_slots.len());
         prop_assert_eq!(census.quarantined, model.quarantined());
         check_leases(&broker)?;
+        model.check_wanted(&mut broker)?;
     }
     // Nobody is forgotten: after all deadlines every job was answered, closed, or is being
     // answered, and no timer is left behind.

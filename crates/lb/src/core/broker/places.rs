@@ -11,11 +11,12 @@ impl Broker {
     /// How long a job may wait: as long as all may, and so that there is time left before its
     /// deadline for what a job of its kind takes.
     pub(super) fn patience(&self, claim: Claim, fit: Fit, wall: Duration) -> Duration {
+        let most = self.queue_wait(fit);
         let Some(deadline) = claim.deadline else {
-            return self.terms.queue_wait;
+            return most;
         };
         let service = self.pace.service(fit).unwrap_or_default().min(wall);
-        self.terms.queue_wait.min(deadline.saturating_sub(service))
+        most.min(deadline.saturating_sub(service))
     }
 
     /// Where a job stands that would have to wait, or why it may not.

@@ -31,6 +31,8 @@ pub(super) struct Queue {
     jobs: BTreeSet<JobId>,
     fresh: usize,
     next_turn: u64,
+    /// Whether a lane came or went since somebody asked.
+    is_changed: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,9 @@ impl Queue {
         });
         waiting.fresh += is_fresh;
         waiting.lanes.entry(lane).or_default().insert(job);
-        self.lanes.entry(lane).or_default().insert(waiting.turn, client);
+        let by_turn = self.lanes.entry(lane).or_default();
+        self.is_changed |= by_turn.is_empty();
+        by_turn.insert(waiting.turn, client);
     }
 
     /// The job to go next among those in lanes that are `admitted`. It stays until it is removed;
@@ -140,6 +144,23 @@ impl Queue {
         ahead
     }
 
+    /// How many jobs go before one that lost its worker: only others that did.
+    pub(super) fn ahead_again(
+        &self,
+        job: JobId,
+        client: ClientKey,
+        kinds: impl Fn(Fit) -> bool,
+    ) -> usize {
+        let Some(turn) = self.clients.get(&client).map(|mine| mine.turn) else { return 0 };
+        let before = |waiting: &Waiting| {
+            let lanes = waiting.lanes.iter();
+            let lanes = lanes.filter(|(lane, _)| lane.avoid.is_some() && kinds(lane.fit));
+            let jobs = lanes.flat_map(|(_, jobs)| jobs);
+            jobs.filter(|other| (waiting.turn, **other) < (turn, job)).count()
+        };
+        self.clients.values().map(before).sum()
+    }
+
     pub(super) fn remove(&mut self, job: JobId, client: ClientKey, lane: Lane) {
         if !self.jobs.remove(&job) {
             return;
@@ -162,11 +183,31 @@ impl Queue {
             by_turn.remove(&waiting.turn);
             if by_turn.is_empty() {
                 self.lanes.remove(&lane);
+                self.is_changed = true;
             }
         }
         if waiting.lanes.is_empty() {
             self.clients.remove(&client);
         }
+    }
+
+    /// Whether what is waited for may have changed since this was asked last.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
+    }
+
+    /// What is waited for, and the oldest job that does.
+    pub(super) fn fits(&self) -> BTreeMap<Fit, JobId> {
+        let mut fits: BTreeMap<Fit, JobId> = BTreeMap::new();
+        for (lane, by_turn) in &self.lanes {
+            let clients = by_turn.values().filter_map(|client| self.clients.get(client));
+            let heads = clients.filter_map(|waiting| waiting.lanes.get(lane)?.first().copied());
+            if let Some(oldest) = heads.min() {
+                let known = fits.entry(lane.fit).or_insert(oldest);
+                *known = oldest.min(*known);
+            }
+        }
+        fits
     }
 
     fn take_turn(&mut self, client: ClientKey) {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use pe_proto::Digest;
 use pe_proto::link::LeaseId;
 
 use super::fleet::Offer;
@@ -16,6 +17,8 @@ pub struct Terms {
     pub queue_jobs_max: usize,
     /// How long a job may wait for a lease, each time it waits.
     pub queue_wait: Duration,
+    /// How long a job may wait for an image that is being fetched, if that is longer.
+    pub fetch_wait: Duration,
     /// How often a job whose worker was lost is leased again.
     pub releases_max: u8,
     /// How often a job that a worker itself reported as lost is leased again.
@@ -91,7 +94,7 @@ pub struct Submission {
 }
 
 /// A run that is only made with a slot that nobody else wants: leased at once or refused, never
-/// queued, never hedged, never leased again.
+/// queued, never hedged, never leased again, and given up for a client that would have to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spare {
     /// Whose workers are not asked.
@@ -194,7 +197,7 @@ pub enum Refusal {
     NoWorker,
     /// Each worker that took it was lost.
     WorkerLost,
-    /// A spare run, and no slot to spare.
+    /// A spare run, and no slot to spare, or none any more.
     NoSpare,
 }
 
@@ -220,6 +223,35 @@ pub struct Place {
     pub position: usize,
     /// How long until it is leased, if slots come free as they did lately.
     pub wait: Option<Duration>,
+}
+
+/// What a worker tells of the images that it fetches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fetches {
+    /// Images that it lacks and could have.
+    pub able: Vec<Digest>,
+    /// Those on their way.
+    pub under_way: Vec<(Digest, Fetch)>,
+}
+
+/// How far an image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetch {
+    /// Bytes of its pack that a worker has.
+    pub bytes: u64,
+    /// Bytes of its pack.
+    pub bytes_total: u64,
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It waits for a slot.
+    Queued(Place),
+    /// It waits for its image, which is on its way if it is known how far.
+    Fetching(Option<Fetch>),
+    /// A worker has had it for so long.
+    Running(Duration),
 }
 
 /// How a lease or a result was lost.

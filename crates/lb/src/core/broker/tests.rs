@@ -8,12 +8,15 @@ use super::*;
 use crate::core::ids::OwnerKey;
 use crate::limits::PACE_ENDS_MIN;
 
+mod spare;
+
 const WALL: Duration = Duration::from_secs(10);
 
 fn terms() -> Terms {
     Terms {
         queue_jobs_max: 8,
         queue_wait: Duration::from_secs(20),
+        fetch_wait: Duration::from_secs(60),
         releases_max: 2,
         reports_max: 1,
         lease_grace: Duration::from_secs(5),
@@ -459,28 +462,6 @@ fn a_worker_in_quarantine_or_drained_gets_no_leases_and_keeps_its_slots_parked()
     assert_eq!(leases(&mut broker), [(1, 2)]);
 }
 
-#[test]
-fn a_spare_run_takes_only_slots_that_nobody_waits_for_and_of_those_it_may_ask() {
-    let mut broker = broker();
-    let run = |broker: &mut Broker, id: u64, not: u8, who: Who| {
-        let spare = Some(Spare { not: [Some(OwnerKey([not; 16])), None], who });
-        broker.submit(Submission { spare, ..job(id, 9, 1) }, at(0));
-        decisions(broker)
-    };
-    let refused = |id| [Decision::Refuse { job: JobId(id), refusal: Refusal::NoSpare }];
-    assert_eq!(run(&mut broker, 1, 0, Who::Anybody), refused(1), "no slot is parked");
-    park(&mut broker, 1, 1, at(0));
-    assert_eq!(run(&mut broker, 2, 1, Who::Anybody), refused(2), "its owner is worker 1's");
-    assert_eq!(run(&mut broker, 3, 0, Who::Trusted), refused(3), "worker 1 is not trusted");
-    broker.submit(job(4, 1, 2), at(0));
-    assert_eq!(run(&mut broker, 5, 0, Who::Anybody), refused(5), "job 4 waits");
-    broker.close(JobId(4), at(0));
-    let leased = run(&mut broker, 6, 0, Who::Untrusted);
-    assert!(matches!(leased[..], [Decision::Lease { job: JobId(6), .. }]), "{leased:?}");
-    broker.slot_gone(SlotId(1), at(1));
-    assert_eq!(refusals(&mut broker), [(6, Refusal::WorkerLost)], "not leased again");
-}
-
 /// Jobs of a client, each leased in turn by parking slots; their order.
 fn order_of_leases(broker: &mut Broker, slots: std::ops::RangeInclusive<u64>) -> Vec<u64> {
     for slot in slots {
@@ -596,4 +577,71 @@ fn a_deadline_leaves_time_for_the_job_itself() {
     park(&mut broker, 3, 2, at(13));
     broker.submit(with_deadline(5, 0), at(13));
     assert_eq!(leases(&mut broker), [(3, 5)], "a slot that is there is not refused");
+}
+
+fn able(images: &[u8]) -> Fetches {
+    let able = images.iter().map(|image| Digest([*image; 32])).collect();
+    Fetches { able, under_way: Vec::new() }
+}
+
+#[test]
+fn a_job_of_a_cold_image_waits_for_it_and_holds_no_slot() {
+    let mut broker = Broker::new(terms());
+    arrive(&mut broker, 1, 1, &[1]);
+    park(&mut broker, 1, 1, at(100));
+    broker.submit(job(1, 1, 2), at(100));
+    let refused = Decision::Refuse { job: JobId(1), refusal: Refusal::NoWorker };
+    assert_eq!(broker.next_decision(), Some(refused), "nobody could ever have it");
+
+    broker.worker_fetches(WorkerId(1), able(&[2]));
+    broker.submit(job(2, 1, 2), at(100));
+    assert_eq!(broker.next_decision(), None);
+    assert_eq!(broker.wanted(), Some(vec![fit(2)]));
+    assert_eq!(broker.wanted(), None, "told once");
+    assert_eq!(broker.whereabouts(JobId(2), at(101)), Some(Whereabouts::Fetching(None)));
+    // The slot is free for what can be run.
+    broker.submit(job(3, 1, 1), at(101));
+    assert!(matches!(broker.next_decision(), Some(Decision::Lease { job: JobId(3), .. })));
+    broker.begin_result(WorkerId(1), LeaseId(1), at(102)).unwrap();
+    assert!(matches!(broker.next_decision(), Some(Decision::Settle { .. })));
+    broker.tick(at(130));
+    assert_eq!(broker.next_decision(), None, "a fetch may take longer than the queue");
+
+    let fetch = Fetch { bytes: 40, bytes_total: 100 };
+    let under_way = vec![(fit(2).image, fetch)];
+    broker.worker_fetches(WorkerId(1), Fetches { under_way, ..able(&[2]) });
+    assert_eq!(broker.whereabouts(JobId(2), at(131)), Some(Whereabouts::Fetching(Some(fetch))));
+    broker.worker_changes(WorkerId(1), offer(&[1, 2]), false, at(140));
+    broker.worker_fetches(WorkerId(1), able(&[]));
+    let place = Place { position: 1, wait: None };
+    assert_eq!(broker.whereabouts(JobId(2), at(140)), Some(Whereabouts::Queued(place)));
+    arrive(&mut broker, 2, 1, &[1, 2]);
+    park(&mut broker, 2, 2, at(140));
+    assert!(matches!(broker.next_decision(), Some(Decision::Lease { job: JobId(2), .. })));
+    let running = Whereabouts::Running(Duration::from_secs(2));
+    assert_eq!(broker.whereabouts(JobId(2), at(142)), Some(running));
+}
+
+#[test]
+fn a_job_whose_image_does_not_come_is_refused_in_the_end() {
+    let mut broker = Broker::new(terms());
+    arrive(&mut broker, 1, 1, &[1]);
+    broker.worker_fetches(WorkerId(1), able(&[2]));
+    broker.submit(job(1, 1, 2), at(100));
+    let deadline = Some(Duration::from_secs(10));
+    let hurried = job(2, 2, 2);
+    broker.submit(Submission { claim: Claim { deadline, ..hurried.claim }, ..hurried }, at(100));
+    broker.tick(at(110));
+    let is_late = |decision| {
+        matches!(decision, Some(Decision::Refuse { refusal: Refusal::QueueTimeout(_), .. }))
+    };
+    assert!(is_late(broker.next_decision()), "a client's own deadline holds");
+    broker.tick(at(160));
+    assert!(is_late(broker.next_decision()));
+    // Who left cannot fetch anything.
+    broker.submit(job(3, 1, 2), at(160));
+    broker.worker_leaves(WorkerId(1), at(161));
+    broker.tick(at(220));
+    let refused = Decision::Refuse { job: JobId(3), refusal: Refusal::NoWorker };
+    assert_eq!(broker.next_decision(), Some(refused));
 }

@@ -12,10 +12,11 @@ use pe_proto::outcome::{GuestPhases, WorkerPhases};
 
 use super::flight::Seat;
 use super::landing::{Facts, Landing};
-use super::receive::make_room;
+use super::receive::{RESULT_PATIENCE, make_room};
 use super::replay::Replay;
 use crate::cache::derive::{apart, to_json};
 use crate::cache::representation::{JOB, Representation, binary_prefix, secure};
+use crate::core::admission::memory::NoRoom;
 use crate::core::form::Form;
 use crate::limits::APART_BYTES_MIN;
 use crate::metrics::{Metrics, Phase};
@@ -127,7 +128,7 @@ pub(super) fn binary(
     landing: Arc<Landing>,
     seat: Seat,
 ) -> Result<Response<Outgoing>, Failure> {
-    let prefix = binary_prefix(head).ok_or_else(not_written)?;
+    let prefix = binary_prefix(head).ok_or(NotWritten::Defect)?;
     let replay = Replay::new(prefix.into(), landing, seat);
     Ok(response(head, Form::Binary, Outgoing::replay(Box::new(replay))))
 }
@@ -139,33 +140,61 @@ pub(super) async fn json(
     landing: &Landing,
 ) -> Result<Response<Outgoing>, Failure> {
     let (text, room) = match head.cache {
-        CacheStatus::Miss | CacheStatus::Hit => {
-            text(app, head, landing).await.ok_or_else(not_written)?
-        }
+        CacheStatus::Miss | CacheStatus::Hit => text(app, head, landing).await?,
         CacheStatus::Joined => {
             let shared = landing.joined.get_or_init(|| text(app, head, landing)).await;
-            let (text, _) = shared.as_ref().ok_or_else(not_written)?;
+            let (text, _) = shared.as_ref().map_err(|not| *not)?;
             (text.clone(), None)
         }
     };
     Ok(response(head, Form::Json, Outgoing::whole(text).keeping(room)))
 }
 
-/// The text, and its share of the memory for results if it is large.
-async fn text(app: &App, head: &AnswerHead, landing: &Landing) -> Option<(Bytes, Option<Room>)> {
-    let (head, pieces) = (head.clone(), landing.pieces());
-    let length = pieces.iter().map(Bytes::len).sum();
-    let text = apart(length, move || to_json(head, &pieces.concat())).await?;
-    if text.len() < APART_BYTES_MIN {
-        return Some((text.into(), None));
-    }
-    let room = make_room(app, landing.client(), text.len() as u64).await.ok()?;
-    Some((text.into(), Some(room)))
+/// A result as JSON, and its share of the memory for results if it is large.
+pub(super) type Text = (Bytes, Option<Room>);
+
+/// Why a result is not there as JSON.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NotWritten {
+    /// There is no memory for it.
+    NoRoom(NoRoom),
+    /// It was checked before, so this is a defect.
+    Defect,
 }
 
-/// Results were checked before: there is no room for it, or else a defect.
-fn not_written() -> Failure {
-    Failure::new(ProblemKind::Internal, "the result could not be written")
+/// The share is taken before the text is made: who asks for many results has no more of them in
+/// hand than he may. It is longer than the archive if that has bytes that are no text.
+async fn text(app: &App, head: &AnswerHead, landing: &Landing) -> Result<Text, NotWritten> {
+    let (head, pieces) = (head.clone(), landing.pieces());
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let mut room = match length < APART_BYTES_MIN {
+        true => None,
+        false => Some(make_room(app, landing.client(), length as u64).await?),
+    };
+    let text = apart(length, move || to_json(head, &pieces.concat())).await;
+    let text = text.ok_or(NotWritten::Defect)?;
+    if let Some(room) = &mut room {
+        let more = text.len().saturating_sub(length);
+        room.grow_in_time(more, RESULT_PATIENCE).await?;
+    }
+    Ok((text.into(), room))
+}
+
+impl From<NoRoom> for NotWritten {
+    fn from(no_room: NoRoom) -> Self {
+        Self::NoRoom(no_room)
+    }
+}
+
+impl From<NotWritten> for Failure {
+    fn from(not: NotWritten) -> Self {
+        match not {
+            NotWritten::NoRoom(no_room) => no_room.into(),
+            NotWritten::Defect => {
+                Self::new(ProblemKind::Internal, "the result could not be written")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

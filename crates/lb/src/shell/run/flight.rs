@@ -3,9 +3,10 @@
 //! Whoever waits has a [`Seat`]; the last seat that is dropped before the result is whole ends
 //! the run. After that the task goes on: whoever read all of a large result as it came has left
 //! before it can be kept. The task publishes the result before it says that the run is over, so whoever comes
-//! too late for the flight finds it in the cache.
+//! too late for the flight finds it in the cache. A result of an untrusted worker is not published;
+//! when all have it, the task looks for another worker that [says the same](super::confirm).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use pe_proto::api::{CachePolicy, CacheStatus};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::confirm::{Subject, confirm};
 use super::execute::{NotRun, Progress, execute};
 use super::landing::Landing;
 use super::{compose, is_proof};
@@ -43,6 +45,8 @@ struct Shared {
     run: AbortHandle,
     request_id: Arc<str>,
     started: Instant,
+    /// Not to keep it: its body takes memory.
+    order: Weak<Order>,
 }
 
 /// A flight as operators see it.
@@ -96,6 +100,11 @@ impl Flights {
         rows.into_iter().map(row).collect()
     }
 
+    /// What the youngest run of a job that is under way was handed in as.
+    pub fn order(&self, job: Digest) -> Option<Arc<Order>> {
+        self.core().latest(job).and_then(|shared| shared.order.upgrade())
+    }
+
     /// Who asks for this job from now on does not share a run that is under way.
     pub fn purge(&self, job: Digest) {
         self.core().part(job);
@@ -137,6 +146,7 @@ pub(super) fn board(
     let start = |flight: FlightId| {
         let (sender, progress) = watch::channel(Progress::Running);
         let request_id = Arc::from(order.request_id.as_str());
+        let handed_in = Arc::downgrade(&order);
         let run = run(
             Arc::clone(app),
             Closing(Arc::clone(app), flight),
@@ -147,7 +157,7 @@ pub(super) fn board(
             sender,
         );
         let run = app.flights.tasks.spawn(run.in_current_span()).abort_handle();
-        Shared { progress, run, request_id, started: Instant::now() }
+        Shared { progress, run, request_id, started: Instant::now(), order: handed_in }
     };
     let boarded = {
         let mut core = app.flights.core();
@@ -199,7 +209,8 @@ async fn run(
     let Some((claim, ticket)) = claim.zip(ticket) else { return };
     let fare = Fare(Some(ticket), Arc::clone(&order));
     let age = app.cache.age(digest);
-    let last = match execute(&app, claim, digest, order, &progress).await {
+    let mut doubtful = None;
+    let last = match execute(&app, claim, digest, Arc::clone(&order), &progress).await {
         Ok(landing) => {
             closing.landed();
             fare.pay(landing.meta());
@@ -209,7 +220,10 @@ async fn run(
                 app.readiness.prove(arch);
             }
             let kept = match rules::check(policy, landing.outcome()) {
-                Ok(()) if !is_trusted(&landing) => Err(NotKept::Untrusted),
+                Ok(()) if !is_trusted(&landing) => {
+                    doubtful = Some(Arc::clone(&landing));
+                    Err(NotKept::Untrusted)
+                }
                 Ok(()) => app.cache.publish(digest, age, &head, landing.pieces()).await,
                 Err(why) => Err(why),
             };
@@ -227,6 +241,11 @@ async fn run(
     // In this order: who comes from now on finds the result in the cache, or runs the job anew.
     drop(closing);
     progress.send_replace(last);
+    drop(progress);
+    if let Some(landing) = doubtful {
+        // Nobody waits for what is done from here on.
+        Box::pin(confirm(&app, Subject { digest, age, order }, landing)).await;
+    }
 }
 
 /// What a flight costs whoever started it. If nobody stays to the end, it is what its worker was

@@ -15,7 +15,7 @@ use pe_proto::outcome::{RanOn, WorkerPhases};
 use pe_proto::{Digest, JobLimits, Outcome, ResultMeta};
 use tokio::sync::OnceCell;
 
-use super::compose;
+use super::compose::{self, NotWritten, Text};
 use crate::core::ids::ClientKey;
 use crate::core::trust::Identity;
 use crate::shell::app::Gathered;
@@ -30,8 +30,8 @@ pub struct Landing {
     state: Mutex<State>,
     /// Its share of the memory for results.
     _room: Option<Room>,
-    /// As JSON for all who joined, and its share.
-    pub(super) joined: OnceCell<Option<(Bytes, Option<Room>)>>,
+    /// As JSON for all who joined.
+    pub(super) joined: OnceCell<Result<Text, NotWritten>>,
 }
 
 /// What is said of a result beside its archive.

@@ -10,11 +10,11 @@ use tokio::sync::oneshot;
 
 use super::landing::{Facts, Landing};
 use crate::core::admission::memory::{Kind, NoRoom};
-use crate::core::ids::ClientKey;
+use crate::core::ids::{ClientKey, NOBODY};
 use crate::driver::{PieceLost, Pieces, Receipt};
-use crate::limits::{RELAY_HELD_BYTES, RESULT_ROOM_WAIT};
+use crate::limits::{RELAY_HELD_BYTES, RESULT_ROOM_WAIT, RESULT_SHARE_WAIT};
 use crate::shell::app::App;
-use crate::shell::memory::Room;
+use crate::shell::memory::{Patience, Room};
 
 /// Why a result cannot be answered with.
 #[derive(Debug, thiserror::Error)]
@@ -139,10 +139,19 @@ fn bounds(limits: &JobLimits) -> Bounds {
     }
 }
 
+/// How long a result waits for room.
+pub(super) const RESULT_PATIENCE: Patience =
+    Patience { all: RESULT_ROOM_WAIT, share: RESULT_SHARE_WAIT };
+
 /// A share of the memory for results.
 pub(super) async fn make_room(app: &App, client: ClientKey, bytes: u64) -> Result<Room, NoRoom> {
     let mut room = app.memory.room(Kind::Result, client);
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    room.grow_in_time(bytes, RESULT_ROOM_WAIT).await?;
+    if client == NOBODY {
+        // What no client waits for does not wait for room that clients want.
+        room.grow(bytes)?;
+    } else {
+        room.grow_in_time(bytes, RESULT_PATIENCE).await?;
+    }
     Ok(room)
 }

@@ -8,7 +8,8 @@
 //! ```
 //! Anybody can send jobs that lose their VM. So lost jobs only make an image suspect, and it goes
 //! on being served: what puts it out is a job of our own that does not run in it. An image whose
-//! pack is not what the catalogue says is out for good.
+//! pack is not what the catalogue says is out for good. One that has just come is out until it has
+//! passed its first trial, which is due at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -79,6 +80,21 @@ impl Images {
         let was_out = self.is_out(image);
         self.record(image).standing = Standing::Condemned;
         !was_out
+    }
+
+    /// A new image is out until its trial, which is due. True if it was not out before.
+    pub(super) fn arrived(&mut self, image: Digest, now: Moment) -> bool {
+        let was_out = self.is_out(image);
+        self.records.remove(&image);
+        self.record(image).standing = Standing::Out(now);
+        !was_out
+    }
+
+    /// True if it was out.
+    pub(super) fn left(&mut self, image: Digest) -> bool {
+        let was_out = self.is_out(image);
+        self.records.remove(&image);
+        was_out
     }
 
     /// An image whose trial is due.

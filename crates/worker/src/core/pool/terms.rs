@@ -169,6 +169,10 @@ pub enum Event {
     ImageWorked(Digest),
     /// An image is not what it should be, and will not become so.
     ImageCondemned(Digest),
+    /// An image has come that was not here before: it is tried before it is offered.
+    ImageArrived(Digest),
+    /// An image is not here any more, nor is what was held against it.
+    ImageLeft(Digest),
     /// No new work.
     Drain,
 }
@@ -192,6 +196,10 @@ pub enum Decision {
     Quarantine(Digest),
     /// Offer it again.
     Release(Digest),
+    /// Do not offer an image yet.
+    Withhold(Digest),
+    /// It is not here: there is nothing to be said about it.
+    Forget(Digest),
     /// Nothing is alive and nothing will be.
     Drained,
 }

@@ -23,6 +23,8 @@ pub enum ImageFacts {
         /// Why not.
         reason: String,
     },
+    /// They are fetched when the worker serves, and none has been yet.
+    ToCome,
     /// There is one.
     Read {
         /// Images that can be run.
@@ -47,7 +49,7 @@ pub(super) fn probe(
     root: bool,
     booted: CancellationToken,
 ) -> Probe {
-    let (dir, arch) = (config.images.clone(), needs.arch);
+    let (dir, arch, fetches) = (config.images.clone(), needs.arch, config.fetch.is_some());
     let enough = Arc::new(AtomicBool::new(false));
     let late = Arc::clone(&enough);
     let ask = async move {
@@ -56,7 +58,8 @@ pub(super) fn probe(
             return vec![checks::service::images(&ImageFacts::None { reason })];
         };
         booted.cancelled().await;
-        let mut reading = std::pin::pin!(blocking(move || look(&dir, arch, root, &enough)));
+        let mut reading =
+            std::pin::pin!(blocking(move || look(&dir, arch, root, fetches, &enough)));
         let found = tokio::select! {
             biased;
             // All was read.
@@ -76,7 +79,10 @@ pub(super) fn probe(
     }
 }
 
-fn look(dir: &Path, arch: Arch, for_all: bool, enough: &AtomicBool) -> ImageFacts {
+fn look(dir: &Path, arch: Arch, for_all: bool, fetches: bool, enough: &AtomicBool) -> ImageFacts {
+    if fetches && !dir.join("catalogue.json").exists() {
+        return ImageFacts::ToCome;
+    }
     let (images, bad) = match Images::survey(dir, arch, for_all) {
         Ok(surveyed) => surveyed,
         Err(error) => return ImageFacts::None { reason: crate::chain(&error) },
@@ -90,7 +96,12 @@ fn look(dir: &Path, arch: Arch, for_all: bool, enough: &AtomicBool) -> ImageFact
             Ok(false) | Err(_) => damaged.push(format!("packs/{}.erofs", pack.digest().hex())),
         }
     }
-    let left_out = bad.into_iter().map(|(image, reason)| format!("{image}: {reason}"));
+    // What is missing will be fetched.
+    let bad = bad.into_iter().filter(|_| !fetches);
+    if fetches && images.packs().is_empty() {
+        return ImageFacts::ToCome;
+    }
+    let left_out = bad.map(|(image, reason)| format!("{image}: {reason}"));
     ImageFacts::Read {
         images: images.digests().len(),
         packs: images.packs().len(),

@@ -9,7 +9,9 @@ use h2::server::{Connection, SendResponse};
 use h2::{Reason, SendStream};
 use http::{Response, StatusCode};
 use pe_proto::codec;
-use pe_proto::link::{DoneHead, Hello, LeaseHead, Ready, SessionId, State, Welcome, paths};
+use pe_proto::link::{
+    DoneHead, Fetches, Hello, LeaseHead, Ready, SessionId, State, Wanted, Wants, Welcome, paths,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -162,6 +164,23 @@ impl Session {
         codec::decode(&body).expect("state")
     }
 
+    /// What the worker says that it could fetch.
+    pub(super) async fn fetches(&mut self) -> Fetches {
+        let Heard { body, respond, .. } = self.next(paths::FETCHES).await;
+        reply(respond, StatusCode::NO_CONTENT, Vec::new());
+        codec::decode(&body).expect("fetches")
+    }
+
+    /// What it asks, and what it is told.
+    pub(super) async fn wants(&mut self, wanted: Option<&Wanted>) -> Wants {
+        let Heard { body, respond, .. } = self.next(paths::WANTS).await;
+        match wanted {
+            Some(wanted) => reply(respond, StatusCode::OK, codec::to_vec(wanted).expect("fits")),
+            None => reply(respond, StatusCode::NO_CONTENT, Vec::new()),
+        }
+        codec::decode(&body).expect("wants")
+    }
+
     /// The next request of a kind; others wait until they are asked for.
     async fn next(&mut self, kind: &'static str) -> Heard {
         loop {
@@ -169,7 +188,7 @@ impl Session {
                 return waiting.remove(0);
             }
             let heard = self.heard.recv().await.expect("connection lives");
-            let kinds = [paths::READY, paths::DONE, paths::STATE];
+            let kinds = [paths::READY, paths::DONE, paths::STATE, paths::FETCHES, paths::WANTS];
             let kind = kinds.into_iter().find(|kind| heard.path.starts_with(kind));
             self.waiting.entry(kind.expect("known path")).or_default().push(heard);
         }

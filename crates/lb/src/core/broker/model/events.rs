@@ -17,6 +17,7 @@ use crate::core::moment::Moment;
 pub(super) enum Event {
     Arrive { offer: u8, slots_max: u8 },
     Change { worker: u8, offer: u8, is_draining: bool },
+    Fetches { worker: u8, able: u8 },
     Leave { worker: u8 },
     Park { worker: u8, poll: u8, signs: bool },
     Accepted { lease: u8 },
@@ -42,6 +43,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         2 => (0..4u8, 1..4u8).prop_map(|(offer, slots_max)| Arrive { offer, slots_max }),
         1 => (any(), 0..4u8, flag())
             .prop_map(|(worker, offer, is_draining)| Change { worker, offer, is_draining }),
+        2 => (any(), 0..8u8).prop_map(|(worker, able)| Fetches { worker, able }),
         1 => any().prop_map(|worker| Leave { worker }),
         8 => (any(), 1..60u8, prop::bool::weighted(0.7))
             .prop_map(|(worker, poll, signs)| Park { worker, poll, signs }),
@@ -88,6 +90,11 @@ pub(super) fn images(offer: u8) -> Vec<Digest> {
     (0..2).filter(|bit| offer >> bit & 1 == 1).map(|number| image(number).image).collect()
 }
 
+/// What could be fetched: image 2, too.
+pub(super) fn ables(able: u8) -> Vec<Digest> {
+    (0..3).filter(|bit| able >> bit & 1 == 1).map(|number| image(number).image).collect()
+}
+
 /// Worker 3's owner is 0, and it is untrusted; and so on.
 pub(super) fn owner(worker: WorkerId) -> (OwnerKey, bool) {
     let number = u8::try_from(worker.0 % 3).unwrap();
@@ -99,6 +106,7 @@ pub(super) fn owner(worker: WorkerId) -> (OwnerKey, bool) {
 pub(super) enum Concrete {
     Arrive(WorkerId, usize, u8),
     Change(WorkerId, u8, bool),
+    Fetches(WorkerId, u8),
     Leave(WorkerId),
     Park(SlotId, WorkerId, Moment, bool),
     Accepted(LeaseId),
@@ -150,6 +158,9 @@ impl Names {
             Event::Change { worker, offer, is_draining } => {
                 let worker = pick(&self.workers, worker)?;
                 Concrete::Change(worker, offer, is_draining)
+            }
+            Event::Fetches { worker, able } => {
+                Concrete::Fetches(pick(&self.workers, worker)?, able)
             }
             Event::Leave { worker } => {
                 let worker = pick(&self.workers, worker)?;

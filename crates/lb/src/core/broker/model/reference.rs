@@ -6,7 +6,7 @@ use std::time::Duration;
 use pe_proto::Digest;
 use pe_proto::link::LeaseId;
 
-use super::events::{Answer, Concrete, image, images, priority};
+use super::events::{Answer, Concrete, ables, image, images, priority};
 use crate::core::broker::fleet::past_max;
 use crate::core::broker::rtt::{Budget, Rtt};
 use crate::core::broker::timers::Timer;
@@ -16,6 +16,7 @@ use crate::core::moment::Moment;
 use crate::limits::LATE_RESULT_GRACE;
 
 mod places;
+mod wants;
 
 use places::{next, take_turn};
 
@@ -45,6 +46,7 @@ pub(super) struct Model {
 pub(super) struct ModelWorker {
     slots_max: usize,
     images: BTreeSet<Digest>,
+    able: BTreeSet<Digest>,
     is_draining: bool,
     is_silent: bool,
     is_drained: bool,
@@ -222,13 +224,31 @@ impl Model {
     }
 
     fn wait(&mut self, id: JobId) {
-        let until = self.now.after(self.terms.queue_wait);
+        let until = self.now.after(self.queue_wait(self.jobs[&id].fit));
         let deadline = self.jobs[&id].deadline.unwrap_or(until);
         if self.jobs[&id].is_spare {
             self.jobs.remove(&id);
             return self.refuse(id, Refusal::NoSpare);
         }
+        if self.latest_for(&self.jobs[&id]).is_none() {
+            let job = self.jobs[&id].clone();
+            self.displace(&job);
+        }
         self.wait_until(id, until.min(deadline.max(self.now)));
+    }
+
+    /// The youngest spare run whose slot the job could have makes room.
+    fn displace(&mut self, job: &ModelJob) {
+        let is_spare = |lease: &ModelLease| self.jobs[&lease.job].is_spare;
+        let mut leases = self.leases.iter().rev();
+        let found = leases.find(|(_, held)| is_spare(held) && self.may_take(held.worker, job));
+        if let Some(lease) = found.map(|(id, _)| *id) {
+            let now = self.now;
+            let (over, _) = self.end(lease, Some(now));
+            self.jobs.remove(&over.job);
+            self.refuse(over.job, Refusal::NoSpare);
+            self.decisions.push(Decision::Cancel { slot: over.slot });
+        }
     }
 
     fn wait_until(&mut self, id: JobId, until: Moment) {
@@ -325,6 +345,11 @@ impl Model {
                     }
                 }
                 self.match_waiting();
+            }
+            Concrete::Fetches(worker, able) => {
+                if let Some(worker) = self.workers.get_mut(&worker) {
+                    worker.able = ables(able).into_iter().collect();
+                }
             }
             Concrete::Leave(worker) => {
                 self.parked.retain(|(_, owner, ..)| *owner != worker);
@@ -501,7 +526,7 @@ impl Model {
                     let job = self.jobs.remove(&id).unwrap();
                     let refusal = match (job.losses + job.reports, self.offering(job.fit).len()) {
                         (1.., _) => Refusal::WorkerLost,
-                        (0, 0) => Refusal::NoWorker,
+                        (0, 0) if !self.could_fetch(job.fit) => Refusal::NoWorker,
                         (0, _) => Refusal::QueueTimeout(place),
                     };
                     self.refuse(id, refusal);

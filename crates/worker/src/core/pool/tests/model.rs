@@ -109,6 +109,14 @@ impl Model {
                 self.draining = true;
                 Event::Drain
             }
+            22 if pick % 4 == 0 => {
+                self.condemned.remove(&image);
+                Event::ImageArrived(image)
+            }
+            23 if pick % 4 == 0 => {
+                self.condemned.remove(&image);
+                Event::ImageLeft(image)
+            }
             _ => Event::Tick,
         })
     }
@@ -156,6 +164,8 @@ impl Model {
                 prop_assert!(!self.draining && !self.building);
                 self.building = true;
             }
+            Decision::Withhold(image) => prop_assert!(self.out.insert(image)),
+            Decision::Forget(image) => prop_assert!(self.out.remove(&image)),
             Decision::Quarantine(image) => prop_assert!(self.out.insert(image)),
             Decision::Release(image) => {
                 prop_assert!(self.out.remove(&image) && !self.condemned.contains(&image));

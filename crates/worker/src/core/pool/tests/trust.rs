@@ -144,6 +144,8 @@ fn changed_inputs_make_a_zygote_beside_the_old_one_and_replace_its_vms_a_few_at_
                 | Decision::Rebuild
                 | Decision::Quarantine(_)
                 | Decision::Release(_)
+                | Decision::Withhold(_)
+                | Decision::Forget(_)
                 | Decision::Drained => None,
             };
             next.extend(on(&mut pool, event.expect("nothing else is to be done")));
@@ -210,6 +212,23 @@ fn a_condemned_image_stays_out() {
     on(&mut pool, Event::ImageWorked(one));
     assert_eq!(pool.on(Event::Tick, Moment::from_secs(1_000_000)), Ok(vec![]));
     assert!(pool.is_quarantined(one));
+}
+
+#[test]
+fn an_image_that_has_come_is_tried_before_it_is_offered() {
+    let mut pool = proved(1, 0);
+    let one = image(1);
+    let slot = pool.ready[0];
+    let decisions = on(&mut pool, Event::ImageArrived(one));
+    assert_eq!(decisions, [Decision::Withhold(one), Decision::Try(slot, Subject::Image(one))]);
+    assert!(pool.is_quarantined(one));
+    let decisions = on(&mut pool, Event::TrialPassed(slot));
+    assert_eq!(decisions[0], Decision::Release(one));
+    // One that was out for good comes anew, whole.
+    assert_eq!(on(&mut pool, Event::ImageCondemned(one)), [Decision::Quarantine(one)]);
+    assert_eq!(on(&mut pool, Event::ImageLeft(one)), [Decision::Forget(one)]);
+    assert_eq!(on(&mut pool, Event::ImageLeft(one)), []);
+    assert_eq!(on(&mut pool, Event::ImageArrived(one))[0], Decision::Withhold(one));
 }
 
 #[test]

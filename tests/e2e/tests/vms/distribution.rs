@@ -1,0 +1,184 @@
+//! Workers that fetch their images.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::Signal;
+use pe_e2e::client::{self, Job};
+use pe_e2e::lab::{Lab, metric};
+use pe_e2e::slow::SlowLine;
+use pe_e2e::{circumstances, paths, wait};
+use pe_proto::api::Progress;
+use pe_proto::catalogue::Catalogue;
+use serde_json::Value;
+
+use crate::labs::Labs;
+
+crate::scenarios![
+    a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_job_that_waited,
+    images_are_fetched_before_a_worker_serves,
+];
+
+const MIB: u64 = 1024 * 1024;
+
+/// As long as a boot in emulation and a fetch over a slow line may take.
+fn long() -> Duration {
+    circumstances::scaled(Duration::from_secs(180))
+}
+
+struct Fetching {
+    lab: Lab,
+    token: std::path::PathBuf,
+    cache: std::path::PathBuf,
+}
+
+impl Fetching {
+    fn lab() -> anyhow::Result<Self> {
+        // Its file must be there before the load balancer is.
+        let held = tempfile::Builder::new().prefix("pe-e2e-token-").tempdir()?.keep();
+        let token = held.join("token");
+        std::fs::write(&token, "a-token-of-all-workers\n")?;
+        let flags = ["--worker-token-file".to_owned(), token.display().to_string()];
+        let lab = Lab::with_flags(|_| {}, &flags)?;
+        let cache = lab.scratch().join("cache");
+        Ok(Self { lab, token, cache })
+    }
+
+    fn flags(&self, port: u16) -> Vec<String> {
+        let text = |path: &Path| path.display().to_string();
+        vec![
+            "--lb".to_owned(),
+            format!("http://127.0.0.1:{port}"),
+            "--token-file".to_owned(),
+            text(&self.token),
+            "--images-cache".to_owned(),
+            text(&self.cache),
+        ]
+    }
+
+    /// With an address, a token, and a directory that is not there yet.
+    fn start(&mut self, port: u16) -> anyhow::Result<()> {
+        let flags = self.flags(port);
+        self.lab.start_worker_of("fetcher", 1, &paths::vm_assets()?, flags)
+    }
+
+    fn part(&self, pack: &str) -> u64 {
+        let path = self.cache.join(format!("packs/{pack}.part"));
+        std::fs::metadata(path).map_or(0, |about| about.len())
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if let Some(held) = self.token.parent() {
+            let _ = std::fs::remove_dir_all(held);
+        }
+    }
+}
+
+/// Digest and length of the pack of an image.
+fn pack(name: &str) -> anyhow::Result<(String, u64)> {
+    let listed = std::fs::read(paths::images()?.join("catalogue.json"))?;
+    let listed: Catalogue = serde_json::from_slice(&listed)?;
+    let (_, platform) = listed.find(name, None).context("no such image")?;
+    Ok((platform.pack.digest.hex(), platform.pack.bytes))
+}
+
+fn a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_job_that_waited(
+    _: &Labs,
+) -> anyhow::Result<()> {
+    let (python, python_bytes) = pack("python")?;
+    let mut fetching = Fetching::lab()?;
+    let line = SlowLine::to(fetching.lab.lb_worker_port, 3 * MIB)?;
+    fetching.start(line.port)?;
+    let began = Instant::now();
+    // The first image comes by itself, is tried, and is of use before there is another.
+    let first = || {
+        let job = Job::shell("echo useful").with(|request| request.limits.wall_ms = Some(60_000));
+        let answer = fetching.lab.client.run(job).ok()?;
+        (client::stdout_text(&answer).ok()? == "useful\n").then_some(answer)
+    };
+    let answer = wait::until("the first job", long(), first)
+        .map_err(|error| error.context(fetching.lab.logs()))?;
+    let useful = began.elapsed();
+    let ran_on = answer.head.ran_on.as_ref().map(|ran_on| ran_on.worker.as_str());
+    ensure!(ran_on == Some("fetcher"), "{ran_on:?}");
+
+    // What a job waits for goes before what the catalogue has first.
+    let client = fetching.lab.client.clone();
+    let job = || Job::new("python", &["python3", "-c", "print(6 * 7)"]);
+    let impatient = thread::spawn(move || client.post(job()));
+    let half = || (fetching.part(&python) > python_bytes / 3).then_some(());
+    wait::until("a third of the pack", long(), half)
+        .map_err(|error| error.context(fetching.lab.logs()))?;
+    let progress = progress(&fetching.lab)?;
+    let Progress::Fetching { percent, bytes_total, .. } = progress else {
+        anyhow::bail!("{progress:?}");
+    };
+    ensure!((1..100).contains(&percent) && bytes_total == python_bytes, "{progress:?}");
+
+    // The transfer is killed half-way, with its worker.
+    fetching.lab.workers[0].daemon.signal(Signal::SIGKILL);
+    fetching.lab.workers[0].daemon.ended(Duration::from_secs(10))?;
+    let had = fetching.part(&python);
+    ensure!(had >= python_bytes / 3 && had < python_bytes, "{had} of {python_bytes}");
+    fetching.lab.workers.clear();
+    line.set(100 * MIB);
+    fetching.start(line.port)?;
+    let reply = impatient.join().map_err(|_| anyhow::anyhow!("the client panicked"))??;
+    let answer = match reply {
+        client::Reply::Answer(answer) => *answer,
+        // The start took longer than a job may wait: asked again, it is served.
+        client::Reply::Problem(problem) => {
+            ensure!(problem.retry, "{problem:?}");
+            let served = || fetching.lab.client.run(job()).ok();
+            wait::until("the job to run", long(), served)
+                .map_err(|error| error.context(fetching.lab.logs()))?
+        }
+    };
+    ensure!(client::stdout_text(&answer)? == "42\n", "{answer:?}");
+    let worker = fetching.lab.worker()?;
+    let resumed = worker.series("pe_worker_pack_resumed_bytes_total");
+    ensure!(resumed.is_some_and(|bytes| bytes >= had as f64), "{resumed:?} of {had}");
+    let metrics = client::get(&format!("{}/metrics", fetching.lab.admin_url))?;
+    let rests = metric(&metrics, "pe_lb_pack_transfers_total{part=\"rest\"}");
+    ensure!(rests.is_some_and(|rests| rests >= 1.0), "{rests:?}");
+    println!(
+        "\n   useful {useful:?} after its start, killed at {had} of {python_bytes} bytes, \
+         resumed with {resumed:?} bytes not fetched again"
+    );
+    Ok(())
+}
+
+fn images_are_fetched_before_a_worker_serves(_: &Labs) -> anyhow::Result<()> {
+    let fetching = Fetching::lab()?;
+    let fetch = |name: &str| {
+        let mut command = std::process::Command::new(paths::binary("pe-worker")?);
+        command.arg("fetch").arg(name).args(fetching.flags(fetching.lab.lb_worker_port));
+        let vm_assets = paths::vm_assets()?;
+        anyhow::Ok(command.arg("--vm-assets").arg(vm_assets).output()?)
+    };
+    let out = fetch("busybox:latest")?;
+    ensure!(out.status.success(), "{out:?}");
+    let (busybox, _) = pack("busybox")?;
+    let packs: Vec<_> = std::fs::read_dir(fetching.cache.join("packs"))?
+        .map(|entry| anyhow::Ok(entry?.file_name()))
+        .collect::<Result<_, _>>()?;
+    ensure!(packs == [format!("{busybox}.erofs").as_str()], "{packs:?}");
+    let out = fetch("nothing:1")?;
+    ensure!(!out.status.success(), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    ensure!(said.contains("no image `nothing:1`"), "{said}");
+    Ok(())
+}
+
+/// How far the one job is that is waited for.
+fn progress(lab: &Lab) -> anyhow::Result<Progress> {
+    let flights = client::get(&format!("{}/admin/v1/flights", lab.admin_url))?;
+    let flights: Value = serde_json::from_str(&flights)?;
+    let job = flights["flights"][0]["job"].as_str().context("no flight")?.to_owned();
+    let told = client::get(&format!("{}/api/v1/progress/{job}", lab.client.url))?;
+    Ok(serde_json::from_str(&told)?)
+}
