@@ -18,6 +18,9 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// Body of a problem. One is a few hundred bytes.
 pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
+/// The oldest answer of a registry that is taken for new; a year is for ever.
+pub const MAX_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A share, as servers keep it.
 pub const SHARE_BYTES_MAX: usize = 256 * 1024;
 
@@ -26,9 +29,6 @@ pub const STATE_BYTES_MAX: usize = 24 * 1024 * 1024;
 
 /// Differences that `pe replay` tells: whoever has more has seen enough.
 pub const DIFFERENCES_MAX: usize = 100;
-
-/// The oldest answer of a registry that is taken for new; a year is for ever.
-pub const MAX_AGE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A file of labels: twice what it may be as JSON, for its comments.
 pub const LABELS_BYTES_MAX: u64 = 512 * 1024;

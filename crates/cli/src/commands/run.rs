@@ -28,10 +28,9 @@ struct Prepared {
 
 pub(super) async fn run(mut args: RunArgs) -> Result<u8, Failure> {
     let example = if args.example.is_some() || !args.set.is_empty() {
-        let server = args.server.server.clone();
-        let client = Client::new(server, Patience::for_wall(Duration::ZERO))
+        let asking = Client::new(args.server.server.clone(), Patience::for_wall(Duration::ZERO))
             .trusting(args.server.ca.clone());
-        let catalogue = catalogue(&client).await?;
+        let catalogue = catalogue(&asking).await?;
         form::apply(&mut args, &catalogue)?
     } else {
         None

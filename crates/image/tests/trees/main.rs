@@ -4,12 +4,8 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::expect_used,
-    reason = "a test fails by a panic, and clippy knows tests by an attribute that these do not have"
-)]
-#![allow(
-    clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
-    reason = "these tests fail by a panic"
+    reason = "a test fails by a panic, and clippy knows tests by an attribute that these do not have"
 )]
 
 mod attacks;
