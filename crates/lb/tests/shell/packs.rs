@@ -226,7 +226,11 @@ async fn words_about_fetching_are_bound_to_their_session_and_bounds() {
     assert_eq!(worker.wants(catalogue, &[]).await, None);
     assert!(began.elapsed() >= Duration::from_millis(100), "a long poll");
     let (one, two) = tokio::join!(worker.wants_status(catalogue), worker.wants_status(catalogue));
-    assert_eq!((one.as_u16().min(two.as_u16()), one.as_u16().max(two.as_u16())), (204, 503), "one at a time");
+    assert_eq!(
+        (one.as_u16().min(two.as_u16()), one.as_u16().max(two.as_u16())),
+        (204, 503),
+        "one at a time"
+    );
     worker.session = pe_proto::link::SessionId([9; 16]);
     assert_eq!(worker.fetches(&[other()], &[]).await, 409);
     assert_eq!(worker.wants_status(catalogue).await, 409);
