@@ -70,7 +70,7 @@ fn case_28_a_compression_bomb_is_refused_by_the_cap_it_reaches() {
 fn case_28_layers_are_counted_together() {
     let layer = Layer::new().raw(b'0', b"a", b"", 0o644, &vec![7; 600 * 1024], &[]).end();
     let caps = Caps { unpacked_bytes: MIB, ..Caps::default() };
-    let one = Memory::new(&[layer.clone()]);
+    let one = Memory::new(std::slice::from_ref(&layer));
     assert!(one.flatten(&caps).is_ok());
     assert_eq!(cap_of(&Memory::new(&[layer.clone(), layer]), &caps), Cap::UnpackedBytes);
 }
@@ -231,7 +231,7 @@ fn case_28_a_size_in_a_pax_header_is_the_size_and_nothing_hides_behind_it() {
         Layer::new().dir("./").raw(b'0', b"a", b"", 0o644, b"", &[("size", length.as_bytes())]).0;
     layer.extend(&hidden);
     let layer = Layer(layer).file("after", "").end();
-    let (dir, _) = Memory::new(&[layer.clone()]).flatten(&Caps::default()).expect("flatten");
+    let (dir, _) = Memory::new(std::slice::from_ref(&layer)).flatten(&Caps::default()).expect("flatten");
     let ours = list(dir.path());
     assert_eq!(ours.keys().collect::<Vec<_>>(), ["/", "/a", "/after"]);
     if let Some(theirs) = crate::umoci::unpack(&[layer]) {

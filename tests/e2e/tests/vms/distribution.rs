@@ -120,8 +120,9 @@ fn a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_jo
     ensure!((1..100).contains(&percent) && bytes_total == python_bytes, "{progress:?}");
 
     // The transfer is killed half-way, with its worker.
-    fetching.lab.workers[0].daemon.signal(Signal::SIGKILL);
-    fetching.lab.workers[0].daemon.ended(Duration::from_secs(10))?;
+    let worker = fetching.lab.workers.first_mut().context("no worker")?;
+    worker.daemon.signal(Signal::SIGKILL);
+    worker.daemon.ended(Duration::from_secs(10))?;
     let had = fetching.part(&python);
     ensure!(had >= python_bytes / 3 && had < python_bytes, "{had} of {python_bytes}");
     fetching.lab.workers.clear();
@@ -178,7 +179,7 @@ fn images_are_fetched_before_a_worker_serves(_: &Labs) -> anyhow::Result<()> {
 fn progress(lab: &Lab) -> anyhow::Result<Progress> {
     let flights = client::get(&format!("{}/admin/v1/flights", lab.admin_url))?;
     let flights: Value = serde_json::from_str(&flights)?;
-    let job = flights["flights"][0]["job"].as_str().context("no flight")?.to_owned();
+    let job = flights.pointer("/flights/0/job").and_then(Value::as_str).context("no flight")?;
     let told = client::get(&format!("{}/api/v1/progress/{job}", lab.client.url))?;
     Ok(serde_json::from_str(&told)?)
 }
