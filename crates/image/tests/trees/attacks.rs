@@ -231,7 +231,8 @@ fn case_28_a_size_in_a_pax_header_is_the_size_and_nothing_hides_behind_it() {
         Layer::new().dir("./").raw(b'0', b"a", b"", 0o644, b"", &[("size", length.as_bytes())]).0;
     layer.extend(&hidden);
     let layer = Layer(layer).file("after", "").end();
-    let (dir, _) = Memory::new(std::slice::from_ref(&layer)).flatten(&Caps::default()).expect("flatten");
+    let (dir, _) =
+        Memory::new(std::slice::from_ref(&layer)).flatten(&Caps::default()).expect("flatten");
     let ours = list(dir.path());
     assert_eq!(ours.keys().collect::<Vec<_>>(), ["/", "/a", "/after"]);
     if let Some(theirs) = crate::umoci::unpack(&[layer]) {
