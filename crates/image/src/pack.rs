@@ -155,7 +155,6 @@ pub fn build(
 }
 
 /// Puts all trees where mkfs.erofs finds them. Returns where each is, and its name in the store.
-#[expect(clippy::type_complexity, reason = "pairs that are taken apart at once")]
 fn gather(
     images: &[(&str, &OciImage, &dyn Source)],
     lock: &Lock<'_>,

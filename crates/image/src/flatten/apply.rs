@@ -71,11 +71,9 @@ pub(super) fn apply(
     if let Some(hidden) = name.strip_prefix(WHITEOUT) {
         return hide(tree, parent, hidden, &path);
     }
-    place(tree, entry, parent, name, buffer, body).map_err(|error| match error {
-        LayerError::Host(what) => {
-            LayerError::Host(format!("{what}: `{}`", String::from_utf8_lossy(&path)))
-        }
-        other => other,
+    place(tree, entry, parent, name, buffer, body).map_err(|error| {
+        let LayerError::Host(what) = error else { return error };
+        LayerError::Host(format!("{what}: `{}`", String::from_utf8_lossy(&path)))
     })
 }
 
@@ -159,10 +157,12 @@ fn place(
         }
         (Kind::HardLink, Some((target, of))) => {
             linkat(&target, of.as_slice(), &dir, name, LinkatFlags::empty()).map_err(|errno| {
-                match errno {
-                    Errno::ENOENT => LayerError::entry("a hard link to what is not there", &path),
-                    Errno::EPERM => LayerError::entry("a hard link to a directory", &path),
-                    other => other.into(),
+                if errno == Errno::ENOENT {
+                    LayerError::entry("a hard link to what is not there", &path)
+                } else if errno == Errno::EPERM {
+                    LayerError::entry("a hard link to a directory", &path)
+                } else {
+                    errno.into()
                 }
             })?;
         }

@@ -70,6 +70,7 @@ impl<R: Read> Tar<R> {
     }
 
     /// The next entry; `None` at the end of the archive.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the crate's kinds may become more")]
     pub(super) fn entry(&mut self) -> Result<Option<Entry>, LayerError> {
         let mut pax = Pax::default();
         loop {
@@ -119,6 +120,7 @@ impl<R: Read> Tar<R> {
         Ok(())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the crate's kinds may become more")]
     fn interpret(
         &mut self,
         header: &Header,
@@ -151,7 +153,7 @@ impl<R: Read> Tar<R> {
             mtime: match pax.mtime {
                 Some(time) => time,
                 // Times before 1970 are negative in base 256.
-                None => (field(header, Field::Mtime)?.cast_signed(), 0),
+                None => (i64::from_ne_bytes(field(header, Field::Mtime)?.to_ne_bytes()), 0),
             },
             size: 0,
             pieces: None,

@@ -137,10 +137,11 @@ impl Tree {
         keep: bool,
     ) -> Result<(), LayerError> {
         if let Err(errno) = unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) {
-            match errno {
-                Errno::EISDIR | Errno::EPERM => {}
-                Errno::ENOENT => return Ok(()),
-                other => return Err(other.into()),
+            if errno == Errno::ENOENT {
+                return Ok(());
+            }
+            if ![Errno::EISDIR, Errno::EPERM].contains(&errno) {
+                return Err(errno.into());
             }
             let keep = keep && self.seen.has(path);
             self.empty(dir, name, path, keep)?;

@@ -27,10 +27,9 @@ fn refusal(memory: &Memory, caps: &Caps) -> LayerError {
 }
 
 fn cap_of(memory: &Memory, caps: &Caps) -> Cap {
-    match refusal(memory, caps) {
-        LayerError::Cap { cap, .. } => cap,
-        other => panic!("{other:?}"),
-    }
+    let refused = refusal(memory, caps);
+    let LayerError::Cap { cap, .. } = refused else { panic!("{refused:?}") };
+    cap
 }
 
 /// A compressed file of zeros, as one entry or as what follows the end of the archive.
@@ -70,7 +69,7 @@ fn case_28_a_compression_bomb_is_refused_by_the_cap_it_reaches() {
 fn case_28_layers_are_counted_together() {
     let layer = Layer::new().raw(b'0', b"a", b"", 0o644, &vec![7; 600 * 1024], &[]).end();
     let caps = Caps { unpacked_bytes: MIB, ..Caps::default() };
-    let one = Memory::new(&[layer.clone()]);
+    let one = Memory::new(std::slice::from_ref(&layer));
     assert!(one.flatten(&caps).is_ok());
     assert_eq!(cap_of(&Memory::new(&[layer.clone(), layer]), &caps), Cap::UnpackedBytes);
 }
@@ -231,7 +230,8 @@ fn case_28_a_size_in_a_pax_header_is_the_size_and_nothing_hides_behind_it() {
         Layer::new().dir("./").raw(b'0', b"a", b"", 0o644, b"", &[("size", length.as_bytes())]).0;
     layer.extend(&hidden);
     let layer = Layer(layer).file("after", "").end();
-    let (dir, _) = Memory::new(&[layer.clone()]).flatten(&Caps::default()).expect("flatten");
+    let (dir, _) =
+        Memory::new(std::slice::from_ref(&layer)).flatten(&Caps::default()).expect("flatten");
     let ours = list(dir.path());
     assert_eq!(ours.keys().collect::<Vec<_>>(), ["/", "/a", "/after"]);
     if let Some(theirs) = crate::umoci::unpack(&[layer]) {

@@ -289,14 +289,15 @@ fn files_with_holes_are_whole_in_each_form() {
         let tar = Command::new("sh").args(["-c", &line]).current_dir(&dir).output().expect("tar");
         assert!(tar.stdout.len() < 200_000, "{form} is not sparse");
         let layer = Layer([Layer::new().dir("./").0, tar.stdout].concat()).0;
-        let (ours, _) = Memory::new(&[layer.clone()]).flatten(&Caps::default()).expect(form);
+        let (ours, _) =
+            Memory::new(std::slice::from_ref(&layer)).flatten(&Caps::default()).expect(form);
         let ours = list(ours.path());
         assert_eq!((ours["/f"].bytes, &ours["/f"].content), (3 << 20, &content), "{form}");
         match umoci::unpack(&[layer]) {
             Some(Ok(theirs)) => assert_same(form, &ours, &theirs),
             // It knows no type `S`.
             Some(Err(said)) => {
-                assert!(form == "gnu" && said.contains("unknown typeflag"), "{said}")
+                assert!(form == "gnu" && said.contains("unknown typeflag"), "{said}");
             }
             None => {}
         }
