@@ -189,7 +189,7 @@ fn entries_are_listed_and_tags_move() {
         let tags = serde_json::to_string(tags).expect("tags");
         let digest = Digest([pack; 32]);
         let text = format!(
-            r#"{{"image":{{"name":"{name}","tags":{tags},"title":"","description":"","platforms":[{{
+            r#"{{"image":{{"name":"{name}","tags":{tags},"title":"","description":"","playground":null,"platforms":[{{
             "arch":"x86_64","digest":"{digest}","pack":{{"digest":"{digest}","bytes":2097152,"prefix":""}},
             "config":{{"entrypoint":[],"cmd":[],"env":[],"workdir":"","user":""}}}}]}}}}"#
         );
