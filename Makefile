@@ -67,9 +67,22 @@ fuzz:
 deny:
 	cargo deny check licenses bans sources
 
+## web       Build the page into web/dist, for `pe-lb --web web/dist`, if its sources changed (needs Node 20.19)
+.PHONY: web
+web:
+	@scripts/web.sh
+
+## test-web  The page in a browser, against real VMs (TEST=part of a file's name; PE_WEB_PICTURES=1 draws
+##           docs/images anew)
+.PHONY: test-web
+test-web: assets
+	@vm-assets/packages.sh chromium
+	@scripts/web.sh check
+	@cd web && node e2e/run.mjs $(TEST)
+
 ## assets    What the demo and the tests need: packages, programs, kernel, initramfs, images
 .PHONY: assets
-assets: packages programs vm images
+assets: packages programs vm images-small web
 
 .PHONY: packages
 packages:
@@ -93,10 +106,16 @@ vm: programs
 kernel: programs
 	@vm-assets/kernel/build.sh $(GUEST_INIT)
 
-## images    The demo images (busybox, gcc, python), built from Debian packages
+# What the demo and the tests need: small, or of use to most.
+IMAGES_SMALL := busybox gcc python lua sqlite graphviz
+.PHONY: images-small
+images-small: programs
+	@images/build.sh $(IMAGES_SMALL)
+
+## images    All images there are recipes for, built from Debian packages (IMAGES='lua gxx' for some)
 .PHONY: images
-images: packages
-	@images/build.sh
+images: programs
+	@images/build.sh $(IMAGES)
 
 ## clean     Remove everything that was built
 .PHONY: clean

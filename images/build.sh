@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: build.sh [--fresh] [NAME...]
-# Builds the named images (by default all that have a recipe) and build/images/catalogue.json.
-# An image is rebuilt only if its recipe or these scripts changed; --fresh takes Debian's newest packages again.
+# Builds the named images (by default all that have a recipe) into build/images, by `pe image import`.
+# An image is rebuilt only if its recipe, its labels or these scripts changed; --fresh takes Debian's newest packages.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=../vm-assets/lib.sh
@@ -9,15 +9,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 fresh=
 if [[ ${1:-} == --fresh ]]; then fresh=1; shift; fi
-recipes=("$here"/*/recipe.sh)
 names=("$@")
-(( $# )) || for recipe in "${recipes[@]}"; do names+=("$(basename "$(dirname "$recipe")")"); done
+(( $# )) || for recipe in "$here"/*/recipe.sh; do names+=("$(basename "$(dirname "$recipe")")"); done
 
 out=$build_dir/images
-mkdir -p "$out/packs"
-hold_lock "$out"
+mkdir -p "$out"
+# Not the lock of the directory of images: `pe image import` takes that for itself.
+hold_lock "$build_dir/image-work"
 # Left by a build that was killed; the lock says that none is running.
-rm -rf "$out"/.work-*
+find "$build_dir/image-work" -mindepth 1 -maxdepth 1 -type d -exec rm -rf {} +
+# Entries of a catalogue of version 1, which nobody reads any more.
+for entry in "$out"/*.json; do
+  [[ ! -e $entry ]] || grep -q '"prefix"' "$entry" || rm -f "$entry"
+done
 
 is_current() { # NAME STAMP
   local pack
@@ -28,14 +32,6 @@ is_current() { # NAME STAMP
 
 for name in "${names[@]}"; do
   [[ -f $here/$name/recipe.sh ]] || die "no recipe for '$name'"
-  stamp=$(hash_of "$here/$name/recipe.sh" "$here/pack.sh" "$here/rootfs.sh" "$assets_dir/lib.sh")
+  stamp=$(hash_of "$here/$name/recipe.sh" "$here/$name/labels.toml" "$here/pack.sh" "$here/rootfs.sh" "$assets_dir/lib.sh")
   if [[ -n $fresh ]] || ! is_current "$name" "$stamp"; then "$here/pack.sh" "$name" "$stamp"; fi
 done
-
-# The catalogue holds every image that was built and still has a recipe.
-entries=()
-for recipe in "${recipes[@]}"; do
-  entry=$out/$(basename "$(dirname "$recipe")").json
-  [[ ! -s $entry ]] || entries+=("$entry")
-done
-jq -s '{version: 2, images: map(.image)}' "${entries[@]}" | write_atomically "$out/catalogue.json"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # usage: pack.sh NAME STAMP
-# One recipe -> build/images/packs/SHA256.erofs and build/images/NAME.json (its catalogue entry).
+# One recipe -> an OCI layout with labels, as any image author could publish it -> `pe image import`.
 # Called by build.sh, which knows whether it is needed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,15 +8,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../vm-assets/lib.sh"
 
 name=$1 stamp=$2 label="image $1"
+pe=${PE:-$here/../target/release/pe}
+[[ -x $pe ]] || die "there is no $pe: run \`make programs\` first, or set PE"
 out=$build_dir/images
-work=$(mktemp -d "$out/.work-XXXXXX")
+work=$(mktemp -d "$build_dir/image-work/XXXXXX")
 trap 'rm -rf "$work"' EXIT
-root=$work/root
-mkdir -p "$root"
+root=$work/root layout=$work/layout
+mkdir -p "$root" "$layout/blobs/sha256"
 # shellcheck source-path=SCRIPTDIR source=rootfs.sh
 . "$here/rootfs.sh"
+env='[]'
 # shellcheck disable=SC1090  # the recipe is chosen at run time
 . "$here/$name/recipe.sh"
+labels=$("$pe" image lint --as-labels "$here/$name/labels.toml")
 
 # shellcheck disable=SC2154  # set by the recipe
 say "fetching and unpacking ${packages[*]}"
@@ -26,41 +30,43 @@ lay_skeleton
 finish
 version=$(version)
 [[ $version =~ ^[0-9][0-9.]*$ ]] || die "not a version: '$version'"
-
-# One time for every file: that of the Debian release. (Zero would upset zip, which starts in 1980.)
-# noinline_data: only files that start on a page of their own can be mapped straight from pmem.
-make_pack() { # UUID
-  rm -f "$work/pack"
-  mkfs.erofs --quiet --all-root -x-1 -E noinline_data -T 1686355200 -U "$1" "$work/pack" "$root"
-}
-# A guest tells packs apart by their volume uuid, so it comes from the content: a first pack is hashed for it.
-make_pack 00000000-0000-0000-0000-000000000000
-uuid=$(sha256sum <"$work/pack" | sed -E 's/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/\1-\2-\3-\4-\5/')
-make_pack "$uuid"
-# A pmem device must end on a 2 MiB border, and may not be as long as an io file (protocol.md 4.1).
-truncate --size=%2M "$work/pack"
-(( $(stat -c %s "$work/pack") != 96 * 1048576 )) || truncate --size=+2M "$work/pack"
-
 say "trying it"
 smoke || die "the smoke test failed"
 
-sha256=$(sha256sum <"$work/pack" | cut -c1-64)
-bytes=$(stat -c %s "$work/pack")
-chmod 644 "$work/pack"
-mv -f "$work/pack" "$out/packs/$sha256.erofs"
+# Moves a file to where a layout has it; prints its descriptor.
+blob() { # FILE MEDIA-TYPE
+  local sha256 bytes
+  sha256=$(sha256sum <"$1" | cut -c1-64)
+  bytes=$(stat -c %s "$1")
+  mv "$1" "$layout/blobs/sha256/$sha256"
+  jq -nc --arg type "$2" --arg digest "sha256:$sha256" --argjson size "$bytes" \
+    '{mediaType: $type, digest: $digest, size: $size}'
+}
 
-# shellcheck disable=SC2154  # title, description and cmd are set by the recipe
-jq -n --arg stamp "$stamp" --arg name "$name" --arg version "$version" --arg title "$title $version" \
-  --arg description "$description" --arg arch "$arch" --arg digest "sha256:$sha256" --argjson bytes "$bytes" --argjson cmd "$cmd" \
-  --arg path PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin '{
-    stamp: $stamp,
-    image: {
-      name: $name, tags: [$version, "latest"], title: $title, description: $description,
-      platforms: [{
-        arch: $arch, digest: $digest, pack: {digest: $digest, bytes: $bytes, prefix: ""},
-        config: {entrypoint: [], cmd: $cmd, env: [$path], workdir: "", user: ""}
-      }],
-      playground: null
-    }
-  }' | write_atomically "$out/$name.json"
-say "version $version, $(( bytes / 1048576 )) MiB in $SECONDS s"
+# The same packages give the same bytes: names sorted, all owned by root, and one time for every file,
+# that of the Debian release. (Zero would upset zip, which starts in 1980.)
+tar --create --file="$work/layer" --directory="$root" --sort=name --format=posix --numeric-owner --owner=0 --group=0 \
+  --mtime=@1686355200 --pax-option=delete=atime,delete=ctime .
+layer=$(blob "$work/layer" application/vnd.oci.image.layer.v1.tar)
+# shellcheck disable=SC2154  # cmd is set by the recipe
+jq -nc --arg version "$version" --argjson labels "$labels" --argjson cmd "$cmd" --argjson env "$env" --argjson layer "$layer" \
+  --arg architecture "$debian_arch" --arg path PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin '{
+    created: "2023-06-10T00:00:00Z", architecture: $architecture, os: "linux",
+    config: {
+      Cmd: $cmd, Env: ([$path] + $env),
+      Labels: ($labels | .["org.opencontainers.image.title"] += " " + $version)
+    },
+    rootfs: {type: "layers", diff_ids: [$layer.digest]}
+  }' >"$work/config"
+config=$(blob "$work/config" application/vnd.oci.image.config.v1+json)
+jq -nc --argjson config "$config" --argjson layer "$layer" '{
+    schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json", config: $config, layers: [$layer]
+  }' >"$work/manifest"
+manifest=$(blob "$work/manifest" application/vnd.oci.image.manifest.v1+json)
+jq -nc --argjson manifest "$manifest" --arg name "$version" \
+  '{schemaVersion: 2, manifests: [$manifest + {annotations: {"org.opencontainers.image.ref.name": $name}}]}' >"$layout/index.json"
+echo '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
+
+"$pe" image import "oci:$layout:$version" --name "$name:$version" --tag latest --into "$out" --stamp "$stamp" --quiet >"$work/log" ||
+  { cat "$work/log" >&2; die "the import failed"; }
+say "version $version in $SECONDS s: $(<"$work/log")"

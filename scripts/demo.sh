@@ -34,9 +34,14 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # Emulated VMs run programs 10 to 50 times slower, so the demo grants more than the product's 10 s.
+# Without the page that `make web` builds, a plain one says how to.
+web=()
+if [[ -f web/dist/index.html ]]; then
+  web=(--web web/dist)
+fi
 "$bin/pe-lb" --listen "127.0.0.1:$port" --listen-workers "127.0.0.1:$worker_port" \
   --listen-admin "127.0.0.1:$admin_port" \
-  --catalogue build/images/catalogue.json --wall-ms-max 120000 >"$logs/lb.log" 2>&1 &
+  --catalogue build/images/catalogue.json --wall-ms-max 120000 "${web[@]}" >"$logs/lb.log" 2>&1 &
 pids+=($!)
 "$bin/pe-worker" --lb "http://127.0.0.1:$worker_port" --name demo \
   --images build/images --vm-assets build/vm/x86_64 >"$logs/worker.log" 2>&1 &

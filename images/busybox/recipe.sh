@@ -1,7 +1,5 @@
 # shellcheck shell=bash disable=SC2034  # read by ../pack.sh
 # The smallest image that is still a Unix: one static program with all its applets.
-title="BusyBox"
-description="A small shell and the usual Unix tools in one program."
 packages=(busybox-static)
 cmd='["sh"]'
 

@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154  # read and set by ../pack.sh
 # A C compiler with make and a shell. The tools around it are busybox's: binutils keeps its own names
 # (ar, strings), because busybox here is the variant whose shell does not prefer its own applets.
-title="GCC"
-description="The GNU C compiler with make and a small shell."
 packages=(gcc libc6-dev make busybox)
 cmd='["sh"]'
 

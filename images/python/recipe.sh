@@ -1,8 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154  # read and set by ../pack.sh
 # Python with its whole standard library, compiled ahead: a pack is read-only, so every run would
 # otherwise compile each module that it imports again.
-title="Python"
-description="Python 3 with its standard library."
 packages=(python3 busybox)
 cmd='["python3"]'
 

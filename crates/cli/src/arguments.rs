@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod image;
+mod replay;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::limits::{READY_WAIT_MAX, WALL_ASKED_MAX};
 use crate::server::Server;
 use crate::units::{BadUnit, parse_bytes, parse_duration};
 use crate::words::printable;
+
+pub use replay::ReplayArgs;
 
 /// Run programs in throw-away virtual machines, from any image of a Program Explorer server.
 #[derive(Debug, Parser)]
@@ -31,6 +34,9 @@ pub enum Command {
     /// Run a command in an image, with files of yours, and get back what it prints and makes
     #[command(after_help = help::RUN_SHORT, after_long_help = help::RUN)]
     Run(Box<RunArgs>),
+    /// Run again what a link of the page shows, and tell what comes out differently
+    #[command(after_help = help::REPLAY)]
+    Replay(Box<ReplayArgs>),
     /// List the images that the server has
     #[command(after_help = help::IMAGES)]
     Images(ImagesArgs),
@@ -303,6 +309,8 @@ mod tests {
             vec!["pe", "run", "--image", "x", "--stdin", "a", "-i"],
             vec!["pe", "run", "--image", "x", "--force"],
             vec!["pe", "images", "--server", "ftp://example.org"],
+            vec!["pe", "replay"],
+            vec!["pe", "replay", "a", "b"],
             vec!["pe", "admin"],
             vec!["pe", "admin", "drain"],
             vec!["pe", "admin", "drain", "attic", "--lb"],

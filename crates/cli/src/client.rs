@@ -18,7 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use pe_proto::api::{BINARY, PROBLEM, Problem, RUN_PATH};
+use pe_proto::api::{BINARY, PROBLEM, Problem, ProblemKind, RESULTS_PATH, RUN_PATH};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -174,6 +174,34 @@ impl Client {
         })
         .await
         .unwrap_or_else(|_| Err(ClientError::Silent { server: self.server.clone(), waited }))
+    }
+
+    /// The stored result of a job, if the server has it. It must not stop moving.
+    ///
+    /// # Errors
+    /// No answer, another problem, or an answer that cannot be read.
+    pub async fn result(&self, job: &str) -> Result<Option<Received>, ClientError> {
+        let waited = self.patience.silence;
+        let asked = timeout(waited, async {
+            let mut connection = self.connect().await?;
+            let path = format!("{RESULTS_PATH}{job}");
+            let mut request = self.request(Method::GET, &path, Upload::empty());
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static(BINARY));
+            let sent = connection.sender.send_request(request).await;
+            let response = sent.map_err(self.broken("before it answered"))?;
+            let content_type = reply::content_type(response.headers());
+            if response.status().is_success() && content_type == BINARY {
+                return self.answer(response.into_body(), &Progress::default()).await.map(Some);
+            }
+            let read = Reply::read(response, limits::PROBLEM_BYTES_MAX).await;
+            let refused = self.refusal(&read.map_err(self.broken("while it answered"))?);
+            let is_unknown = matches!(&refused,
+                ClientError::Problem { problem, .. } if problem.is(ProblemKind::UnknownResult));
+            if is_unknown { Ok(None) } else { Err(refused) }
+        });
+        asked
+            .await
+            .unwrap_or_else(|_| Err(ClientError::Silent { server: self.server.clone(), waited }))
     }
 
     /// Runs a job in the binary form, drawing the progress line meanwhile.

@@ -8,6 +8,7 @@ mod admin;
 mod deliver;
 mod image;
 mod images;
+mod replay;
 mod run;
 mod wait_ready;
 
@@ -19,7 +20,9 @@ use crate::client::ClientError;
 use crate::exit_status::{CANCELLED, FAILED, USAGE};
 use crate::inputs::BadInput;
 use crate::key::BadKey;
+use crate::replay::{BadLink, BadState};
 use crate::request::BadRequest;
+use crate::words::printable;
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,12 @@ enum Failure {
     Admin(#[from] AdminError),
     #[error("the token in `{path}` cannot be used: {problem}")]
     Token { path: String, problem: String },
+    #[error("{0}")]
+    BadLink(#[from] BadLink),
+    #[error("`{}` is no link, and no file that can be read: {error}", printable(&.path.display().to_string()))]
+    Link { path: std::path::PathBuf, error: std::io::Error },
+    #[error("the link cannot be run again: {0}")]
+    State(#[from] BadState),
     #[error("the catalogue of the server cannot be read: {0}; is pe older than the server?")]
     Catalogue(serde_json::Error),
     #[error("cannot write to standard output: {0}")]
@@ -55,6 +64,9 @@ impl Failure {
             | Self::Input(_)
             | Self::Key(_)
             | Self::Out { .. }
+            | Self::BadLink(_)
+            | Self::Link { .. }
+            | Self::State(_)
             | Self::Token { .. } => USAGE,
             Self::Image(failure) => failure.exit_status(),
             Self::Admin(_)
@@ -99,6 +111,7 @@ async fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Run(args) => run::run(*args).await,
         Command::Admin(args) => admin::admin(*args).await,
+        Command::Replay(args) => replay::replay(*args).await,
         Command::Images(args) => images::images(args).await,
         Command::Image(args) => image::image(args).await,
         Command::WaitReady(args) => wait_ready::wait_ready(args).await,

@@ -8,6 +8,8 @@ use pe_proto::{Fault, Outcome};
 pub const USAGE: u8 = 2;
 /// `pe wait-ready` gave up.
 pub const NOT_READY: u8 = 1;
+/// `pe replay` found a difference (as `diff`).
+pub const DIFFERENT: u8 = 1;
 /// The time limit was reached (as `timeout`).
 pub const TIMED_OUT: u8 = 124;
 /// It did not run, or the result was lost or could not be kept (as `docker run`).

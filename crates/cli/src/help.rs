@@ -54,6 +54,19 @@ Exit status:
   A program can exit with any of these itself. For all but an own exit, pe says why on stderr;
   with --json the field `outcome` tells them apart.";
 
+pub(crate) const REPLAY: &str = "\
+The job of the link is run again, whatever the server's cache knows, and compared with the result that is
+stored: how it ended, what it printed, and the files that it made.
+
+Examples:
+  pe replay http://127.0.0.1:8080/s/RBNvo1WzZ4oRRq0W9-hknp
+  pe replay 'http://127.0.0.1:8080/#s=q1YqU7IyrAUA'
+  pe replay --server http://127.0.0.1:9080 https://pe.example.org/s/RBNvo1WzZ4oRRq0W9-hknp
+  pe replay --server http://127.0.0.1:8080 state.json && echo reproduced
+
+Exit status: 0 if nothing differs, 1 if something does, 125 if it did not run or no result is stored, 2 for
+a mistake in the arguments or a link that is none.";
+
 pub(crate) const IMAGES: &str = "\
 Examples:
   pe images
@@ -216,6 +229,8 @@ What labels there are, and what they mean, is in docs/image-labels.md.
 Examples:
   pe image lint oci:layout:latest
   pe image lint docker://ghcr.io/someone/image:1 --json
+  pe image lint labels.toml --strict
+  pe image lint labels.toml --as-labels
 
 Exit status: 0 if all is well, 1 if not, or 125 if the image cannot be read, or 2 for a mistake in the
 arguments.";

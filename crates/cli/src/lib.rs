@@ -6,7 +6,7 @@
 //! answer is delivered, or at once on Ctrl-C; dropping the connection cancels the job.
 //!
 //! Suggested reading order: [`arguments`], [`request`], [`inputs`], [`client`], [`answer`],
-//! [`out_dir`], [`exit_status`], [`words`], [`admin`], [`commands`].
+//! [`out_dir`], [`exit_status`], [`replay`], [`words`], [`admin`], [`commands`].
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +29,7 @@ pub mod exit_status;
 pub mod json;
 pub mod out_dir;
 pub mod progress;
+pub mod replay;
 pub mod table;
 pub mod timings;
 pub mod words;

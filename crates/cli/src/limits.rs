@@ -18,6 +18,18 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// Body of a problem. One is a few hundred bytes.
 pub const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
+/// A share, as servers keep it.
+pub const SHARE_BYTES_MAX: usize = 256 * 1024;
+
+/// A state of the page as JSON: the largest archive of a job in base64, and the rest beside it.
+pub const STATE_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Differences that `pe replay` tells: whoever has more has seen enough.
+pub const DIFFERENCES_MAX: usize = 100;
+
+/// A file of labels: twice what it may be as JSON, for its comments.
+pub const LABELS_BYTES_MAX: u64 = 512 * 1024;
+
 /// Catalogue: thousands of images.
 pub const CATALOGUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 

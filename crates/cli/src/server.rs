@@ -65,6 +65,14 @@ impl std::str::FromStr for Server {
     }
 }
 
+impl Server {
+    /// The one on this machine that `make demo` starts.
+    pub fn local() -> Self {
+        let address = "127.0.0.1:8080".to_owned();
+        Self { authority: address.clone(), address, is_tls: false, base_path: String::new() }
+    }
+}
+
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let scheme = if self.is_tls { "https" } else { "http" };

@@ -6,11 +6,14 @@
 //! asynchronous part, the client of registries, is hidden in [`source`].
 //!
 //! Suggested reading order: [`oci`], [`reference`], [`source`], [`flatten`], [`confined`],
-//! [`pack`], [`store`].
+//! [`pack`], [`store`], [`labels`], [`lint`].
 
 #![deny(unsafe_code)]
 
 pub mod limits;
+
+pub mod labels;
+pub mod lint;
 
 pub mod oci;
 pub mod reference;

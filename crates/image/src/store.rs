@@ -102,7 +102,7 @@ impl Store {
         self.dir.join("packs").join(format!("{}.erofs", digest.hex()))
     }
 
-    /// Waits until nobody else writes. `images/build.sh` takes the same lock.
+    /// Waits until nobody else writes.
     ///
     /// # Errors
     /// There can be no lock.

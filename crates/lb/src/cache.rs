@@ -12,8 +12,8 @@
 //! breaks without it, it tells of itself: [`Cache::probe`] writes an entry and reads it back.
 
 pub(crate) mod derive;
-mod disk;
-mod memory;
+pub(crate) mod disk;
+pub(crate) mod memory;
 mod probe;
 pub mod representation;
 pub mod rules;
@@ -28,7 +28,7 @@ use pe_proto::api::AnswerHead;
 use crate::core::form::{Encoding, Form};
 use crate::limits::PACK_BYTES_MIN;
 use crate::metrics::cache::{CacheMetrics, Tier};
-use derive::Turns;
+use derive::{Effort, Turns};
 use disk::Disk;
 use memory::{Kept, Memory};
 use representation::{Key, Representation};
@@ -64,13 +64,20 @@ impl Cache {
     /// # Errors
     /// The directory cannot be written to.
     pub fn open(sizes: &Sizes, metrics: CacheMetrics) -> std::io::Result<(Self, Option<Writer>)> {
-        let memory = sizes.is_on.then(|| Memory::new(sizes.memory_bytes, metrics.clone()));
+        let memory = sizes.is_on.then(|| Memory::new(sizes.memory_bytes, metrics.store.clone()));
         let disk = sizes.disk.as_ref().filter(|_| sizes.is_on);
         let (disk, writer) = disk
-            .map(|(directory, bytes)| Disk::open(directory.clone(), *bytes, metrics.clone()))
+            .map(|(directory, bytes)| {
+                Disk::open("results", directory.clone(), *bytes, metrics.store.clone())
+            })
             .transpose()?
             .unzip();
         Ok((Self { memory, disk, turns: Turns::default(), metrics }, writer))
+    }
+
+    /// Whether anything is kept.
+    pub fn is_on(&self) -> bool {
+        self.memory.is_some()
     }
 
     /// A representation that is in memory as it is wanted. Costs a look-up and nothing else.
@@ -86,7 +93,7 @@ impl Cache {
             Kept::Whole(found) => found,
             Kept::DoesNotPay => memory.whole(&key.plain())?,
         };
-        self.metrics.hit(Tier::Memory);
+        self.metrics.store.hit(Tier::Memory);
         Some(found)
     }
 
@@ -103,10 +110,10 @@ impl Cache {
         }
         let key = Key { digest, form, encoding };
         let Some((plain, tier)) = self.plain(key.plain()).await else {
-            self.metrics.misses.inc();
+            self.metrics.store.misses.inc();
             return None;
         };
-        self.metrics.hit(tier);
+        self.metrics.store.hit(tier);
         if encoding == Encoding::Identity || plain.body.len() < PACK_BYTES_MIN {
             return Some(plain);
         }
@@ -162,7 +169,7 @@ impl Cache {
             self.metrics.fills.inc();
         }
         if let Some(disk) = &self.disk {
-            disk.store(made);
+            disk.store(digest, made.body.clone());
         }
         Ok(())
     }
@@ -243,7 +250,7 @@ impl Cache {
         }
         let (source, rooms) = (Arc::clone(&plain), memory.rooms());
         let made = derive::apart(source.body.len(), move || {
-            let packed = derive::packed(&source.body, key.encoding)?;
+            let packed = derive::packed(&source.body, key.encoding, Effort::Often)?;
             Some(Representation::new(key, packed, &rooms))
         });
         let Some(made) = made.await else {

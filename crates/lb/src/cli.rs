@@ -33,6 +33,10 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     worker_token_file: Option<PathBuf>,
 
+    /// Directory of the built page (`make web` makes web/dist); without it a plain page is served
+    #[arg(long, value_name = "DIR")]
+    web: Option<PathBuf>,
+
     /// Wall clock of a job that asks for none, in milliseconds [default: 10000]
     #[arg(long, value_name = "MS")]
     wall_ms_default: Option<u64>,
@@ -75,6 +79,7 @@ impl Cli {
             listen_admin,
             catalogue,
             worker_token_file,
+            web,
             wall_ms_default,
             wall_ms_max,
             ..
@@ -85,6 +90,7 @@ impl Cli {
             listen_admin,
             catalogue,
             worker_token_file,
+            web,
             wall_ms_default,
             wall_ms_max,
         }
@@ -94,7 +100,7 @@ impl Cli {
 const EXAMPLES: &str = "\
 Examples:
   On this machine only, workers need no token:
-    pe-lb --catalogue build/images/catalogue.json
+    pe-lb --catalogue build/images/catalogue.json --web web/dist
 
   For others, workers with a token, long jobs allowed:
     pe-lb --listen 0.0.0.0:8080 --listen-workers 0.0.0.0:8081 \\

@@ -14,11 +14,14 @@ mod images;
 pub mod listen;
 mod memory;
 mod proxies;
+pub mod shares;
 mod source;
 pub mod tls;
+mod web;
 pub mod workers;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pe_proto::catalogue::Catalogue;
@@ -35,6 +38,7 @@ use crate::limits;
 use crate::shell::access::Destination;
 use crate::shell::edge::Patience;
 use crate::shell::health::CanaryJob;
+use crate::shell::site::{NotRead, Site};
 use connections::Connections;
 use file::File;
 use http2::Http2;
@@ -69,8 +73,10 @@ pub struct Config {
     pub(crate) admission: Policy,
     pub(crate) bodies_bytes_max: usize,
     pub(crate) cache: crate::cache::Sizes,
+    pub(crate) shares: shares::ShareSizes,
     pub(crate) admin: AdminTerms,
     pub(crate) access_log: Destination,
+    pub(crate) site: Option<Arc<Site>>,
     /// Where all of it came from.
     pub(crate) source: Source,
 }
@@ -88,6 +94,8 @@ pub struct Overrides {
     pub catalogue: Option<PathBuf>,
     /// The file with the workers' token.
     pub worker_token_file: Option<PathBuf>,
+    /// The directory of the built page.
+    pub web: Option<PathBuf>,
     /// Wall clock of a job that asks for none.
     pub wall_ms_default: Option<u64>,
     /// The most that a job may ask for.
@@ -103,6 +111,7 @@ impl Overrides {
             listen_admin,
             catalogue,
             worker_token_file,
+            web,
             wall_ms_default,
             wall_ms_max,
         } = self;
@@ -113,6 +122,7 @@ impl Overrides {
             ("listen_admin", listen::given(listen_admin.iter().flatten())),
             ("catalogue", text(catalogue)),
             ("worker_token_file", text(worker_token_file)),
+            ("web.dir", text(web)),
             ("wall_ms_default", wall_ms_default.map(|it| it.to_string())),
             ("wall_ms_max", wall_ms_max.map(|it| it.to_string())),
         ]
@@ -141,6 +151,14 @@ pub enum BadConfig {
         /// Where and why.
         problem: String,
     },
+    /// The directory of the page has none.
+    #[error("{dir}: no page that can be served: {source}")]
+    Web {
+        /// Which.
+        dir: PathBuf,
+        /// Why.
+        source: NotRead,
+    },
     /// A value cannot be.
     #[error("{origin}: {key}: {problem}")]
     Value {
@@ -168,7 +186,7 @@ impl Config {
             problem,
         };
         let raw = File::parse(&text).map_err(bad)?;
-        let source = Source::new(file, &text, &flags);
+        let mut source = Source::new(file, &text, &flags);
         let origin = file.map_or("flags".to_owned(), |path| path.display().to_string());
         let value = |key, problem: &str| BadConfig::Value {
             origin: origin.clone(),
@@ -194,6 +212,10 @@ impl Config {
             None => None,
         };
         let workers = raw.workers.check(worker_token, value)?;
+        let site = raw.web.read(flags.web)?;
+        if let Some(site) = &site {
+            source.folder("web.dir", site.digest());
+        }
         let admin_token = raw.admin.token_file.as_deref().map(token).transpose()?;
         let admin = raw.admin.check(admin_token);
         let admin = admin.map_err(|problem| value("admin.hosts", &problem))?;
@@ -281,8 +303,19 @@ impl Config {
             fresh: millis("canary.fresh_ms", raw.canary.fresh_ms, limits::CANARY_FRESH)?,
         };
         let cache = raw.cache.check().map_err(|(key, problem)| value(key, &problem))?;
+        let shares = raw.shares.check().map_err(|(key, problem)| value(key, &problem))?;
+        // Two stores in one directory would take each other's files for lost ones.
+        if let (Some((cache, _)), Some((shares, _))) = (&cache.disk, &shares.disk) {
+            if shares.starts_with(cache) || cache.starts_with(shares) {
+                return Err(value(
+                    "shares.disk_dir",
+                    "expected another directory than the cache's",
+                ));
+            }
+        }
         Ok(Self {
             cache,
+            shares,
             listen,
             listen_workers,
             listen_admin,
@@ -308,6 +341,7 @@ impl Config {
             bodies_bytes_max,
             admin,
             access_log: raw.access_log.check(),
+            site,
             source,
         })
     }

@@ -13,4 +13,5 @@ pub mod range;
 pub mod reading;
 pub mod resolve;
 pub mod seats;
+pub mod share;
 pub mod trust;

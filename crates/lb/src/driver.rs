@@ -64,6 +64,8 @@ pub struct Driver {
 #[derive(Debug)]
 struct Waiter {
     order: Arc<Order>,
+    /// No client waits for it.
+    is_spare: bool,
     /// Sum of all waits for a lease.
     queued: std::time::Duration,
     /// In the queue, when it came.
@@ -165,7 +167,8 @@ impl Driver {
             Message::Submit { submission, order, verdict } => {
                 let queued = std::time::Duration::ZERO;
                 let verdict = Some(verdict);
-                let waiter = Waiter { order, queued, position: 0, verdict };
+                let is_spare = submission.spare.is_some();
+                let waiter = Waiter { order, is_spare, queued, position: 0, verdict };
                 self.jobs.insert(submission.job, waiter);
                 self.broker.submit(submission, now);
             }
@@ -226,8 +229,11 @@ impl Driver {
         while let Some(decision) = self.broker.next_decision() {
             match decision {
                 Decision::Lease { lease, slot, job, deadline, waited, position, is_hedge } => {
+                    let is_spare = self.jobs.get(&job).is_some_and(|waiter| waiter.is_spare);
                     if is_hedge {
                         self.metrics.trust.hedges.inc();
+                    } else if is_spare {
+                        self.metrics.confirm.runs.inc();
                     } else {
                         self.metrics.match_wait.observe(waited.as_secs_f64());
                         self.metrics.ops.matched(waited);

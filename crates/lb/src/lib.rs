@@ -17,6 +17,7 @@ pub mod core;
 pub mod driver;
 
 pub mod cache;
+pub mod shares;
 
 pub mod shell;
 

@@ -50,6 +50,40 @@ pub const HEDGE_WAIT_MIN: Duration = Duration::from_millis(100);
 /// own PINGs show it to be dead.
 pub const HEDGE_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// Of a hundred results of untrusted workers that could be kept, for how many another worker is
+/// asked (default). Results that are asked for again and again are confirmed soon at any rate, as
+/// each run is another chance and so is each run that another owner's worker happens to get; for
+/// those asked for once a second run is wasted.
+pub const CONFIRM_PERCENT: u8 = 10;
+
+/// Runs at a time that confirm results (default): what a fleet that is busy now and then spares.
+pub const CONFIRM_RUNS_MAX: usize = 4;
+
+/// The most that it may be set to.
+pub const CONFIRM_RUNS_MOST: usize = 64;
+
+/// Results that are being confirmed, or wait for a slot to spare.
+pub const CONFIRM_ASKED_MAX: usize = 128;
+
+/// Bytes of their jobs: an eighth of the least memory for bodies.
+pub const CONFIRM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How long a slot to spare is waited for: some lulls of a busy minute.
+pub const CONFIRM_WAIT: Duration = Duration::from_secs(30);
+
+/// Between two looks for one.
+pub const CONFIRM_PAUSE: Duration = Duration::from_millis(250);
+
+/// So often a job's confirmation may come to nothing before it is left alone: by chance that
+/// happens once, to a program that never ends the same way each time.
+pub const CONFIRM_VAIN_MAX: u8 = 3;
+
+/// After this time what was said of a job, and that it was in vain, is forgotten.
+pub const CONFIRM_FORGET: Duration = Duration::from_secs(6 * 3600);
+
+/// Jobs of which it is remembered what was said, a few hundred bytes each.
+pub const CONFIRM_CASES_MAX: usize = 8192;
+
 /// Workers whose strikes are remembered: several times the connections there may be.
 pub const STRUCK_WORKERS_MAX: usize = 4 * WORKER_CONNECTIONS_MAX;
 
@@ -282,9 +316,59 @@ pub const APART_BYTES_MIN: usize = 128 * 1024;
 /// Results below this size are sent as they are: they fit in a packet or two anyway.
 pub const PACK_BYTES_MIN: usize = 1024;
 
+/// What is packed once is packed as well as can be up to this size: a second or two of work for all
+/// that a page has. Larger files (pictures, models) get little smaller by it.
+pub const PACK_HARD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// Who may wait for one run. A link that goes round is asked for by many at once; beyond this,
 /// the answer is to come back when the result is known.
 pub const FLIGHT_SEATS_MAX: usize = 4096;
+
+// ---- The page (`[web]`). ----
+
+/// Files of the page: a build has some dozens.
+pub const WEB_FILES_MAX: usize = 1024;
+
+/// Bytes of them together, which are in memory, and packed beside it: the page has a few MiB with
+/// all its viewers.
+pub const WEB_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Folders in folders.
+pub const WEB_DEPTH_MAX: usize = 8;
+
+// ---- Shares (`[shares]`). ----
+
+/// The state of the page as JSON: a few source files and what was chosen. Larger inputs are for jobs.
+pub const SHARE_BYTES_MAX: usize = 256 * 1024;
+
+/// Memory for shares (default), in MiB: ten thousand of the usual 2 KiB, with what an entry costs.
+pub const SHARES_MEMORY_MIB: usize = 48;
+
+/// The most that may be set.
+pub const SHARES_MEMORY_MIB_MAX: usize = CACHE_MEMORY_MIB_MAX;
+
+/// Shares on disk (default), in MiB, if there is a directory for them.
+pub const SHARES_DISK_MIB: u64 = 256;
+
+/// The least that may be set: room for many of the largest.
+pub const SHARES_DISK_MIB_MIN: u64 = 16;
+
+/// The most that may be set. A small file is 4 KiB to a disk and its name some hundred bytes in
+/// memory: this many MiB of them are a few million.
+pub const SHARES_DISK_MIB_MAX: u64 = 16 * 1024;
+
+/// A file takes whole blocks of a disk, however short it is; this bounds their number, too.
+pub const DISK_BLOCK_BYTES: u32 = 4096;
+
+/// What a share is counted for at least, in KiB.
+pub const SHARE_KIB_MIN: u32 = 4;
+
+/// New shares of an anonymous client in a minute, and at once, in KiB: a person who shares each
+/// step of a session, and a class that is told to. Who wants to push out all others' shares with
+/// his own needs an hour and a half for it, alone.
+pub const SHARE_KIB_PER_MINUTE: u32 = 512;
+/// See [`SHARE_KIB_PER_MINUTE`].
+pub const SHARE_KIB_BURST: u32 = 2048;
 
 // ---- Connections. ----
 
@@ -533,7 +617,12 @@ const _: () = assert!(INPUT_BYTES as u64 == INPUT_BYTES_MAX);
 const _: () = assert!(SEND_BUFFER_BYTES >= PIECE_BYTES);
 const _: () = assert!(HTTP1_BUFFER_BYTES >= HEADER_BYTES_MAX as usize);
 const _: () = assert!(CACHED_BYTES_MAX <= CACHE_DISK_MIB_MIN * 1024 * 1024);
+const _: () = assert!(SHARE_BYTES_MAX as u64 <= CACHED_BYTES_MAX);
+const _: () = assert!(SHARE_BYTES_MAX as u64 <= SHARES_DISK_MIB_MIN * 1024 * 1024 / 16);
+const _: () = assert!(SHARE_BYTES_MAX <= SHARE_KIB_BURST as usize * 1024);
 const _: () = assert!(BODIES_BYTES_MIN <= BODIES_BYTES_MAX);
+const _: () = assert!(8 * CONFIRM_BYTES_MAX <= BODIES_BYTES_MIN as u64);
+const _: () = assert!(CONFIRM_RUNS_MOST <= CONFIRM_ASKED_MAX);
 const _: () = assert!(4 * JSON_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * BINARY_BYTES_MAX <= BODIES_BYTES_MIN);
 const _: () = assert!(4 * MULTIPART_BYTES_MAX <= BODIES_BYTES_MIN);

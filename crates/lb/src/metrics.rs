@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod cache;
+pub mod confirm;
 pub mod edge;
 mod fleet;
 mod memory;
@@ -21,7 +22,7 @@ use prometheus::{
 use crate::core::broker::Census;
 use crate::driver::WorkerRow;
 use crate::respond::LinkRefusal;
-use cache::CacheMetrics;
+use cache::{CacheMetrics, ShareMetrics};
 
 pub use admission::AdmissionMetrics;
 pub use memory::MemoryMetrics;
@@ -38,6 +39,8 @@ pub struct Metrics {
     jobs: IntCounterVec,
     /// The cache, and flights.
     pub cache: CacheMetrics,
+    /// Shares.
+    pub shares: ShareMetrics,
     refusals: IntCounterVec,
     link_refusals: IntCounterVec,
     phases: HistogramVec,
@@ -69,6 +72,8 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     /// Memory for bodies.
     pub memory: MemoryMetrics,
+    /// Of doubtful results.
+    pub confirm: confirm::ConfirmMetrics,
     /// Of trust in workers.
     pub trust: trust::TrustMetrics,
     /// Of packs that workers fetch.
@@ -88,6 +93,8 @@ pub enum Route {
     Progress,
     /// `GET /api/v1/images`.
     Images,
+    /// `/api/v1/shares` and what is below.
+    Shares,
     /// The page and what belongs to it.
     Page,
     /// Health and readiness.
@@ -104,6 +111,7 @@ impl Route {
             Self::Results => "results",
             Self::Progress => "progress",
             Self::Images => "images",
+            Self::Shares => "shares",
             Self::Page => "page",
             Self::Health => "health",
             Self::Other => "other",
@@ -187,6 +195,7 @@ impl Metrics {
             requests,
             jobs: build.counters("jobs", "Jobs answered.", &["outcome"])?,
             cache: CacheMetrics::new(&build)?,
+            shares: ShareMetrics::new(&build)?,
             refusals: build.counters("refusals", "Problems answered.", &["kind"])?,
             link_refusals: build.counters(
                 "link_refusals",
@@ -209,6 +218,7 @@ impl Metrics {
             jobs_now: build.gauge("jobs_in_flight", "Jobs, from queue to end of answer.")?,
             parked: build.gauge("slots_parked", "Slots that wait for a job.")?,
             workers: build.gauge("workers", "Workers.")?,
+            confirm: confirm::ConfirmMetrics::new(&build)?,
             trust: trust::TrustMetrics::new(&build)?,
             packs: PackMetrics::new(&build)?,
             ops: OpsMetrics::new(&build)?,

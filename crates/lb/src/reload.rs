@@ -14,7 +14,7 @@ use crate::config::{BadConfig, Config, Source};
 use crate::shell::app::App;
 
 /// Keys, and sections, that hold at once. Whatever else changed needs a restart.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 15] = [
     "catalogue",
     "images",
     "wall_ms_default",
@@ -23,10 +23,13 @@ const LIVE: [&str; 12] = [
     "access_log",
     "worker_token_file",
     "workers.file",
+    "workers.confirm_percent",
+    "workers.confirm_runs_max",
     "admission",
     "memory",
     "tls",
     "workers_tls",
+    "web",
 ];
 
 /// See the module.
@@ -89,6 +92,7 @@ fn apply(app: &App, config: &Config) -> Result<(), NotReloaded> {
     app.edge.reload(config);
     app.access.reopen(config.access_log.clone());
     app.door.reload(config);
+    app.confirmations.reload(config.workers.confirm);
     Ok(())
 }
 

@@ -162,9 +162,10 @@ fn status(kind: ProblemKind) -> StatusCode {
         ProblemKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ProblemKind::Unauthorized => StatusCode::UNAUTHORIZED,
         ProblemKind::Forbidden => StatusCode::FORBIDDEN,
-        ProblemKind::NotFound | ProblemKind::UnknownImage | ProblemKind::UnknownResult => {
-            StatusCode::NOT_FOUND
-        }
+        ProblemKind::NotFound
+        | ProblemKind::UnknownImage
+        | ProblemKind::UnknownResult
+        | ProblemKind::UnknownShare => StatusCode::NOT_FOUND,
         ProblemKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ProblemKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         ProblemKind::TooManyRequests | ProblemKind::BudgetSpent => StatusCode::TOO_MANY_REQUESTS,
@@ -191,6 +192,7 @@ fn title(kind: ProblemKind) -> &'static str {
         ProblemKind::MethodNotAllowed => "The path does not take this method",
         ProblemKind::UnknownImage => "The catalogue has no such image",
         ProblemKind::UnknownResult => "No such result is known",
+        ProblemKind::UnknownShare => "No such share is known",
         ProblemKind::RequestTimeout => "The request came too slowly",
         ProblemKind::TooManyRequests => "You ask too much at a time",
         ProblemKind::BudgetSpent => "The CPU time is used up",
@@ -218,6 +220,7 @@ fn retry_after(kind: ProblemKind) -> Option<Duration> {
         | ProblemKind::MethodNotAllowed
         | ProblemKind::UnknownImage
         | ProblemKind::UnknownResult
+        | ProblemKind::UnknownShare
         | ProblemKind::Internal => return None,
         ProblemKind::RequestTimeout | ProblemKind::WorkerLost | ProblemKind::TooManyRequests => 1,
         ProblemKind::Draining | ProblemKind::NoRoom | ProblemKind::TooManyConnections => 2,
@@ -293,6 +296,11 @@ impl From<Denied> for Failure {
             Denied::Spent(Limit::Runs, wait) => (
                 ProblemKind::TooManyRequests,
                 "too many jobs of yours; results that are known are still answered",
+                wait,
+            ),
+            Denied::Spent(Limit::Shares, wait) => (
+                ProblemKind::TooManyRequests,
+                "too many new shares of yours; the link with the state in itself needs none",
                 wait,
             ),
             Denied::Spent(Limit::ClientCpu, wait) => (

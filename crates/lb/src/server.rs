@@ -27,6 +27,7 @@ use crate::limits::{
 };
 use crate::metrics::Metrics;
 use crate::reload::{self, Reload};
+use crate::shares::Shares;
 use crate::shell::access::AccessLog;
 use crate::shell::admit::Admit;
 use crate::shell::app::App;
@@ -39,7 +40,7 @@ use crate::shell::link::packs::Transfers;
 use crate::shell::live::Live;
 use crate::shell::memory::Memory;
 use crate::shell::request_id::RequestIds;
-use crate::shell::run::Flights;
+use crate::shell::run::{Confirmations, Flights};
 
 /// A load balancer whose listeners are bound.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub struct Server {
     app: Arc<App>,
     driver: Driver,
     canary: CanaryJob,
-    cache_writer: Option<Writer>,
+    writers: Vec<Writer>,
     questions: Questions,
     clients: Vec<Listener>,
     workers: Vec<Listener>,
@@ -70,6 +71,14 @@ pub enum NotBuilt {
     /// The directory of the cache cannot be used.
     #[error("cannot keep results in {directory}")]
     Cache {
+        /// Which.
+        directory: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The directory of shares cannot be used.
+    #[error("cannot keep shares in {directory}")]
+    Shares {
         /// Which.
         directory: PathBuf,
         /// Why.
@@ -150,6 +159,11 @@ impl Server {
             let directory = config.cache.disk.clone().map(|(directory, _)| directory);
             NotBuilt::Cache { directory: directory.unwrap_or_default(), source }
         })?;
+        let opened = Shares::open(&config.shares, metrics.shares.clone());
+        let (shares, share_writer) = opened.map_err(|source| {
+            let directory = config.shares.disk.clone().map(|(directory, _)| directory);
+            NotBuilt::Shares { directory: directory.unwrap_or_default(), source }
+        })?;
         let admit = Admit::new(config.admission.clone(), metrics.admission.clone());
         let memory = Memory::new(config.bodies_bytes_max, metrics.memory.clone());
         let app = Arc::new(App {
@@ -160,7 +174,9 @@ impl Server {
             reload: Reload::new(config.source),
             access: access.map_err(NotBuilt::AccessLog)?,
             cache,
+            shares,
             flights: Flights::default(),
+            confirmations: Confirmations::new(config.workers.confirm, metrics.confirm.clone()),
             driver: handle,
             metrics,
             request_ids: RequestIds::new().map_err(NotBuilt::Randomness)?,
@@ -177,7 +193,7 @@ impl Server {
             app,
             driver,
             canary,
-            cache_writer,
+            writers: cache_writer.into_iter().chain(share_writer).collect(),
             questions,
             clients,
             workers,
@@ -226,7 +242,7 @@ impl Server {
         let Self { app, driver, clients, workers, operators, .. } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
-        if let Some(writer) = self.cache_writer {
+        for writer in self.writers {
             tasks.spawn(writer.run());
         }
         tasks.spawn(health::watch(Arc::clone(&app), self.canary, self.questions));
@@ -331,6 +347,7 @@ async fn drain(
     // Nobody waits for a run any more, so the last of them are ending.
     app.flights.ended().await;
     app.cache.flush().await;
+    app.shares.flush().await;
     workers_end.cancel();
     app.driver.release_all().await;
     worker_tasks.close();

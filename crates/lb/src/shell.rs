@@ -14,12 +14,14 @@ pub mod intake;
 pub mod progress;
 pub mod results;
 pub mod run;
+pub mod shares;
 
 pub mod link;
 
 pub mod health;
 pub mod live;
 pub mod pages;
+pub mod site;
 
 pub mod discard;
 pub mod memory;

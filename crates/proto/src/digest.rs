@@ -82,6 +82,22 @@ impl<'de> serde::Deserialize<'de> for Digest {
     }
 }
 
+/// Computes the digest of bytes that come in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct Digester(Sha256);
+
+impl Digester {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// Computes a job's digest while its archive streams by (`protocol.md 3`).
 ///
 /// The digest is SHA-256 over: the 8 bytes `PEJOB\0\0\x01`, the canonical encoding of the

@@ -197,6 +197,11 @@ impl Jail {
         ZygoteDir::make(self.0.runtime.path("zygotes").join(number.to_string()), owner.user())
     }
 
+    /// A directory of this worker's for sockets that have a name for a moment. No VMM sees it.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.0.runtime.path(runtime::SOCKETS)
+    }
+
     /// Waits, blocking, until every VM has given back its share, so that nothing is left behind
     /// when the process ends; or until so long has passed.
     pub fn settle(self, within: Duration) {

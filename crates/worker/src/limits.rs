@@ -48,6 +48,9 @@ pub const BOOT_TCG: Duration = Duration::from_secs(60);
 pub const BOOT_KVM: Duration = Duration::from_secs(8);
 /// From start to ready, restored: 0.1 s when measured.
 pub const RESTORE: Duration = Duration::from_secs(15);
+/// How often a guest that waits and does not answer is rung within the time that it has. Each ring
+/// may be answered late, so there are fewer of them than signals that are kept of a guest.
+pub const RINGS_MAX: u32 = 8;
 
 /// A guest that said it is ready goes to sleep within this; only then its state is saved.
 pub const SETTLE: Duration = Duration::from_millis(250);

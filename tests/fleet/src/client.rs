@@ -79,11 +79,19 @@ impl Client {
     /// # Errors
     /// The connection is gone.
     pub async fn post_job(&self, job: &Value) -> anyhow::Result<Sent> {
-        let request = Request::post("http://lb/api/v1/run");
+        self.post_to("/api/v1/run", job).await
+    }
+
+    /// Sends JSON.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub async fn post_to(&self, path: &str, json: &Value) -> anyhow::Result<Sent> {
+        let request = Request::post(format!("http://lb{path}"));
         let request = request.header("content-type", "application/json").body(())?;
         let mut send = self.send.clone().ready().await?;
         let (response, mut body) = send.send_request(request, false)?;
-        body.send_data(job.to_string().into(), true)?;
+        body.send_data(json.to_string().into(), true)?;
         Ok(Sent(response))
     }
 

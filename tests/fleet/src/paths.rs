@@ -13,6 +13,9 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     // `target/PROFILE/deps/test-hash`, or `target/PROFILE/program`.
     let mut places = ours.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     places.find(|path| path.is_file()).with_context(|| {
-        format!("no `{name}` beside {}: build pe-lb and pe-scripted-worker first", ours.display())
+        format!(
+            "no `{name}` beside {}: build pe-lb, pe-scripted-worker and pe-cli first",
+            ours.display()
+        )
     })
 }

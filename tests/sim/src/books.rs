@@ -17,6 +17,11 @@ use pe_proto::link::LeaseId;
 use crate::plan::Standing;
 use crate::stage::{Broken, rule};
 
+mod figures;
+mod spare;
+
+pub use figures::Figures;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Books {
@@ -31,54 +36,16 @@ pub struct Books {
     bonds: BTreeMap<LeaseId, Bond>,
     last_lease: LeaseId,
     is_draining: bool,
+    /// Jobs that began to wait since it was last looked.
+    began: BTreeSet<JobId>,
+    /// Spare runs that were given up since then.
+    given_up: usize,
     /// How often a waiting client saw another go first with a job like its own.
     passed: BTreeMap<(u8, u8, u8), u32>,
     /// When the last worker with an image left.
     left: BTreeMap<u8, Moment>,
     /// What was counted for the closing figures.
     pub figures: Figures,
-}
-
-/// How often things happened: a simulation that never loses a lease shows nothing about losses.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Figures {
-    /// Leases.
-    pub leases: u64,
-    /// Leases of jobs that had lost one.
-    pub leases_again: u64,
-    /// Slots that were gone when a job was handed to them.
-    pub handovers_failed: u64,
-    /// Leases that were cancelled.
-    pub cancels: u64,
-    /// Leases that were overdue.
-    pub overdue: u64,
-    /// Results for leases that were not held.
-    pub not_held: u64,
-}
-
-impl Figures {
-    /// Those of another broker too.
-    pub fn add(&mut self, other: &Self) {
-        self.leases += other.leases;
-        self.leases_again += other.leases_again;
-        self.handovers_failed += other.handovers_failed;
-        self.cancels += other.cancels;
-        self.overdue += other.overdue;
-        self.not_held += other.not_held;
-    }
-
-    /// What never happened.
-    pub fn missing(&self) -> Option<&'static str> {
-        let all = [
-            (self.leases, "lease"),
-            (self.leases_again, "lease after a loss"),
-            (self.handovers_failed, "failed handover"),
-            (self.cancels, "cancel"),
-            (self.overdue, "overdue lease"),
-            (self.not_held, "answer to a lease that is not held"),
-        ];
-        all.into_iter().find(|(count, _)| *count == 0).map(|(_, what)| what)
-    }
 }
 
 /// A worker.
@@ -113,6 +80,10 @@ pub struct Case {
     image: u8,
     wall: Duration,
     standing: Standing,
+    /// It may only have what is to spare.
+    is_spare: bool,
+    /// A slot was gone when it was handed to it.
+    is_handed_back: bool,
     /// Its answer is of no use after this.
     deadline: Option<Moment>,
     losses: u8,
@@ -156,6 +127,8 @@ impl Books {
             bonds: BTreeMap::new(),
             last_lease: LeaseId(0),
             is_draining: false,
+            began: BTreeSet::new(),
+            given_up: 0,
             passed: BTreeMap::new(),
             left: BTreeMap::new(),
             figures: Figures::default(),
@@ -242,6 +215,8 @@ impl Books {
         if let Some(case) = self.cases.get_mut(&job) {
             let until = case.no_longer(until, now);
             case.state = CaseState::Waiting { until };
+            case.is_handed_back = true;
+            self.began.insert(job);
         }
     }
 
@@ -253,6 +228,7 @@ impl Books {
         image: u8,
         wall: Duration,
         standing: Standing,
+        is_spare: bool,
     ) {
         let deadline = standing.deadline.map(|deadline| self.now.after(deadline));
         let until = self.now.after(self.terms.queue_wait);
@@ -263,12 +239,15 @@ impl Books {
             image,
             wall,
             standing,
+            is_spare,
+            is_handed_back: false,
             deadline,
             losses: 0,
             reports: 0,
             avoid: None,
             state,
         };
+        self.began.insert(job);
         self.begins_to_wait(client, image);
         self.cases.insert(job, case);
     }
@@ -336,7 +315,8 @@ impl Books {
             Loss::Reported => (&mut case.reports, terms.reports_max),
         };
         *count += 1;
-        let is_doomed = *count > most;
+        let is_doomed = *count > most || case.is_spare;
+        self.began.insert(job);
         case.avoid = Some(worker);
         case.state = if is_doomed { CaseState::Doomed } else { CaseState::Waiting { until } };
     }
@@ -409,8 +389,11 @@ impl Books {
         rule!(self.may_take(worker, &case), "a job goes to who may take it", "{case:?}");
         rule!(lease > self.last_lease, "each lease has a name of its own", "{lease:?}");
         let expected = case.wall.saturating_add(self.terms.lease_grace);
+        if case.is_spare {
+            self.spares(job, slot, &case)?;
+        }
         rule!(deadline == expected, "a lease has its job's time", "{deadline:?} for {case:?}");
-        if case.is_fresh() {
+        if case.is_fresh() && !case.is_spare {
             self.takes_turn(&case)?;
         }
         self.passed.retain(|(who, _, _), _| *who != case.client);
@@ -461,6 +444,9 @@ impl Books {
             let how = format!("{job:?}: {refusal:?}");
             return Err(Broken { rule: "a job is answered once", how });
         };
+        if case.is_spare {
+            return self.spare_refused(job, &case, refusal);
+        }
         let timed_out = match case.state {
             CaseState::Waiting { until } => until <= self.now,
             CaseState::Doomed => true,
@@ -471,7 +457,7 @@ impl Books {
         let is_fair = match refusal {
             Refusal::Draining => self.is_draining && is_at_entry,
             Refusal::QueueFull(_) => is_at_entry && self.fresh() >= self.terms.queue_jobs_max,
-            // No run of the simulation is a spare one.
+            // It is no spare run.
             Refusal::NoSpare => false,
             Refusal::ClientQueueFull(_) => {
                 is_at_entry && self.fresh_of(case.client) >= case.standing.queued_max

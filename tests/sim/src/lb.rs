@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use pe_lb::core::broker::{Arrival, Broker, Claim, Decision, Loss, Offer, Refusal, Submission};
+use pe_lb::core::broker::{
+    Arrival, Broker, Claim, Decision, Loss, Offer, Refusal, Spare, Submission, Who,
+};
 use pe_lb::core::ids::{ClientKey, Fit, JobId, OwnerKey, SlotId, WorkerId};
 use pe_lb::core::moment::Moment;
 use pe_proto::link::LeaseId;
@@ -18,7 +20,7 @@ use crate::books::Books;
 use crate::chance::Purpose;
 use crate::net::{ConnId, Peer, Quality, Side, Word};
 use crate::plan::Standing;
-use crate::stage::{Broken, Event, Stage, Time, rule};
+use crate::stage::{Broken, Event, Request, Stage, Time, rule};
 
 /// See the module.
 #[derive(Debug)]
@@ -465,17 +467,20 @@ impl Lb {
                 let Some(request) = stage.requests.get(request) else {
                     return Ok(());
                 };
-                let (client, image, wall) = (request.client, request.image, request.wall);
+                let Request { client, image, wall, is_spare, .. } = *request;
                 self.waiters.insert(job, true);
                 let Some(standing) = stage.setting.claims.get(usize::from(client)).copied() else {
                     return Ok(());
                 };
-                books.submits(job, client, image, wall, standing);
+                books.submits(job, client, image, wall, standing, is_spare);
                 let fit = Fit { arch: Arch::X86_64, image: digest(image) };
                 let Standing { priority, queued_max, deadline } = standing;
                 let client = ClientKey([client; 16]);
                 let claim = Claim { client, priority, queued_max, deadline };
-                broker.submit(Submission { job, claim, fit, wall, spare: None }, now);
+                // Who may do it is for the broker's own tests.
+                let spare = Spare { not: [None, None], who: Who::Anybody };
+                let spare = is_spare.then_some(spare);
+                broker.submit(Submission { job, claim, fit, wall, spare }, now);
             }
             Message::JobGone(job) => {
                 self.waiters.remove(&job);
@@ -576,7 +581,7 @@ impl Lb {
                 Decision::Lost { .. } => {}
             }
         }
-        Ok(())
+        self.books.carried_out()
     }
 
     fn refuse(&mut self, stage: &mut Stage, job: JobId, refusal: Refusal) -> Result<(), Broken> {

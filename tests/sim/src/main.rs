@@ -103,6 +103,7 @@ impl Total {
             "queue timeout",
             "no worker",
             "worker lost",
+            "no spare",
         ];
         let refused = reasons.into_iter().find(|reason| {
             let is_it = |end: &End| matches!(end, End::Refused(why) if why.0 == *reason);

@@ -87,6 +87,8 @@ pub enum Deed {
         wall: Duration,
         /// When the client hangs up.
         patience: Option<Duration>,
+        /// Whether it is to be run only with what is to spare.
+        is_spare: bool,
     },
     /// A worker's process dies. If silently, its host too, and nobody is told.
     KillWorker {
@@ -168,6 +170,7 @@ impl Plan {
         let mut actions = Vec::new();
         jobs(&mut rng, &setting, &mut actions);
         faults(&mut rng, &setting, &mut actions);
+        spare_runs(&mut rng, &setting, &mut actions);
         actions.sort_by_key(|action| action.at);
         Self { chance, setting, actions }
     }
@@ -244,8 +247,21 @@ fn jobs(rng: &mut fastrand::Rng, setting: &Setting, actions: &mut Vec<Action>) {
         let most = if rng.bool() { 20_000 } else { 9_000_000 };
         let patience = Duration::from_micros(rng.u64(0..most));
         let patience = (rng.u8(0..100) < hang_ups).then_some(patience);
-        let deed = Deed::Submit { client, image, wall, patience };
+        let deed = Deed::Submit { client, image, wall, patience, is_spare: false };
         actions.push(Action { at: Duration::from_millis(at), deed });
+    }
+}
+
+/// Runs that no client waits for, in half of all.
+fn spare_runs(rng: &mut fastrand::Rng, setting: &Setting, actions: &mut Vec<Action>) {
+    let count = if rng.bool() { 0 } else { rng.usize(1..40) };
+    for _ in 0..count {
+        let at = Duration::from_micros(rng.u64(0..HORIZON_MS * 1_000));
+        let (client, image) = (rng.u8(0..setting.clients), rng.u8(0..IMAGES - 1));
+        let wall = Duration::from_millis(rng.u64(500..8_000));
+        let patience = None;
+        let deed = Deed::Submit { client, image, wall, patience, is_spare: true };
+        actions.push(Action { at, deed });
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Request {
     pub image: u8,
     /// Its wall clock.
     pub wall: Duration,
+    /// Whether it is to be run only with what is to spare.
+    pub is_spare: bool,
     /// How it ended for the client.
     pub end: Option<End>,
     /// Answers that the load balancer gave.

@@ -223,9 +223,10 @@ impl<'p> World<'p> {
         let stage = &mut self.stage;
         let now = stage.now;
         match deed {
-            Deed::Submit { client, image, wall, patience } => {
+            Deed::Submit { client, image, wall, patience, is_spare } => {
                 let request = stage.requests.len();
-                stage.requests.push(Request { client, image, wall, end: None, answers: 0 });
+                let (end, answers) = (None, 0);
+                stage.requests.push(Request { client, image, wall, is_spare, end, answers });
                 let terms = stage.setting.terms;
                 // Each of four leases waited for and used up, a restart, a cut, and the rest.
                 let most = (terms.queue_wait + wall + terms.lease_grace) * 6

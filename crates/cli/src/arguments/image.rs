@@ -78,6 +78,18 @@ pub struct ImportArgs {
     #[arg(long, value_name = "NAME[:TAG]")]
     pub name: Option<String>,
 
+    /// One more tag (repeatable)
+    #[arg(long, value_name = "TAG", action = ArgAction::Append)]
+    pub tag: Vec<String>,
+
+    /// TOML file with title, description and playground, which win over the image's labels
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+
+    /// What a recipe of `images/` was like: its entry has this in place of where it came from
+    #[arg(long, value_name = "HASH", hide = true)]
+    pub stamp: Option<String>,
+
     /// For which architecture; this machine's if absent
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<ArchArg>,
@@ -174,8 +186,16 @@ pub struct InspectArgs {
 /// Arguments of `pe image lint`.
 #[derive(Debug, Args)]
 pub struct LintArgs {
-    /// What `pe image import` takes
+    /// What `pe image import` takes, or a file of labels that ends in `.toml`
     pub source: String,
+
+    /// Print what a file of labels says as labels, in JSON: for `docker build --label` and its like
+    #[arg(long)]
+    pub as_labels: bool,
+
+    /// Fail for warnings too
+    #[arg(long)]
+    pub strict: bool,
 
     /// For which architecture; this machine's if absent
     #[arg(long, value_name = "ARCH")]

@@ -13,6 +13,7 @@ mod watch;
 
 use std::path::PathBuf;
 
+use pe_image::labels::BadDescription;
 use pe_image::pack::PackError;
 use pe_image::source::registry::credentials::BadCredentials;
 use pe_image::source::registry::policy::BadPolicy;
@@ -39,6 +40,8 @@ pub(super) enum ImageFailure {
     Credentials { why: BadCredentials },
     #[error("`{path}` cannot be read: {error}")]
     File { path: PathBuf, error: std::io::Error },
+    #[error("`{path}`: {why}")]
+    Description { path: PathBuf, why: BadDescription },
     #[error("this machine's architecture is not one of ours: say --arch")]
     Arch,
     #[error("{0}")]
@@ -59,6 +62,7 @@ impl ImageFailure {
             | Self::Policy { .. }
             | Self::Credentials { .. }
             | Self::File { .. }
+            | Self::Description { .. }
             | Self::Arch => USAGE,
             Self::Source(_) | Self::Pack(_) | Self::Store(_) | Self::Json(_) => FAILED,
         }

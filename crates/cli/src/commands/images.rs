@@ -18,11 +18,7 @@ use super::{Failure, print};
 pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
     let client = Client::new(args.server.server, Patience::for_wall(Duration::ZERO))
         .trusting(args.server.ca);
-    let reply = client.get(IMAGES_PATH, CATALOGUE_BYTES_MAX).await?;
-    if reply.status != StatusCode::OK || reply.content_type != "application/json" {
-        return Err(client.refusal(&reply).into());
-    }
-    let catalogue: Catalogue = serde_json::from_slice(&reply.body).map_err(Failure::Catalogue)?;
+    let catalogue = catalogue(&client).await?;
     if args.json {
         let text = serde_json::to_string_pretty(&catalogue).map_err(Failure::Catalogue)?;
         print(format!("{text}\n").into_bytes()).await?;
@@ -30,6 +26,15 @@ pub(super) async fn images(args: ImagesArgs) -> Result<u8, Failure> {
         print(table(&catalogue).into_bytes()).await?;
     }
     Ok(0)
+}
+
+/// What the server has.
+pub(super) async fn catalogue(client: &Client) -> Result<Catalogue, Failure> {
+    let reply = client.get(IMAGES_PATH, CATALOGUE_BYTES_MAX).await?;
+    if reply.status != StatusCode::OK || reply.content_type != "application/json" {
+        return Err(client.refusal(&reply).into());
+    }
+    serde_json::from_slice(&reply.body).map_err(Failure::Catalogue)
 }
 
 /// One row per name, its tags and architectures together.

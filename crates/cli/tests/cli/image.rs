@@ -148,8 +148,9 @@ fn labels_that_are_not_good_are_named() {
     let done = output(&mut image(&["lint", &source, "--arch", "x86_64"]));
     let (status, out, _) = texts(&done);
     assert_eq!(status, Some(1));
+    assert!(out.starts_with("error: program-explorer.playground: EOF while parsing"), "{out}");
     assert!(
-        out.contains("org.opencontainers.image.title")
+        out.contains("warning: org.opencontainers.image.title: there is no title")
             && out.contains("program-explorer.playground"),
         "{out}"
     );

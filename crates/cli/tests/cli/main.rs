@@ -8,6 +8,7 @@ mod hostile;
 mod image;
 mod problems;
 mod questions;
+mod replay;
 mod running;
 mod server;
 mod waiting;

@@ -24,14 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pe_proto::{Arch, Digest};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::limits;
 use crate::oci::{Descriptor, OciImage, Source};
 use crate::reference::Reference;
 
 use super::SourceError;
-use super::document::Named;
+use super::document::{Named, at_most};
 use super::resolve::{self, Documents, First};
 
 use api::{Api, Ask};
@@ -97,7 +97,8 @@ impl Settings {
 pub struct RegistrySource {
     reference: Reference,
     api: Arc<Api>,
-    runtime: Runtime,
+    handle: Handle,
+    runtime: Option<Runtime>,
 }
 
 impl RegistrySource {
@@ -114,11 +115,21 @@ impl RegistrySource {
             .enable_all()
             .build()
             .map_err(|error| Box::new(RegistryError::Runtime(error)))?;
-        Ok(Self { reference, api, runtime })
+        let handle = runtime.handle().clone();
+        Ok(Self { reference, api, handle, runtime: Some(runtime) })
     }
 
     fn document(&self, ask: Ask<'_>, most: u64) -> Result<api::Fetched, SourceError> {
-        Ok(self.runtime.block_on(self.api.document(ask, most)).map_err(Box::new)?)
+        Ok(self.handle.block_on(self.api.document(ask, most)).map_err(Box::new)?)
+    }
+}
+
+impl Drop for RegistrySource {
+    /// A resolver that does not answer holds its thread, and must not hold us.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -126,6 +137,8 @@ impl Source for RegistrySource {
     fn image(&self, arch: Arch) -> Result<OciImage, SourceError> {
         let wanted = self.reference.wanted();
         let fetched = self.document(Ask::Manifest(&wanted), limits::MANIFEST_BYTES_MAX)?;
+        let length = u64::try_from(fetched.bytes.len()).unwrap_or(u64::MAX);
+        at_most("bytes of a manifest", length, limits::MANIFEST_BYTES_MAX)?;
         let digest = Digest::of(&fetched.bytes);
         for named in [self.reference.digest, fetched.digest].into_iter().flatten() {
             if named != digest {
@@ -137,7 +150,7 @@ impl Source for RegistrySource {
     }
 
     fn open(&self, layer: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
-        Ok(Box::new(download::start(&self.runtime, &self.api, layer.digest, layer.bytes)))
+        Ok(Box::new(download::start(&self.handle, &self.api, layer.digest, layer.bytes)))
     }
 }
 

@@ -380,5 +380,5 @@ fn case_27_no_document_is_read_beyond_its_limit() {
         answer(200, &[("x-long", &long)], b"{}")
     });
     let why = refused(image(&format!("{}/x", server.host()), &settings([local(&server)])));
-    assert!(matches!(why, RegistryError::Broken { .. }), "{why}");
+    assert!(matches!(why, RegistryError::Answer { .. }), "{why}");
 }

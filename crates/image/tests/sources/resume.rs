@@ -1,4 +1,4 @@
-//! Links that break, servers that stall, and tokens that expire.
+//! Links that break, servers that stall, and tokens that are taken no longer.
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -148,7 +148,7 @@ fn a_registry_that_is_busy_is_asked_again_and_not_for_ever() {
     assert!(is_status, "{found:?}");
     let server = Server::start(|_| answer(500, &[], b""));
     image(&format!("{}/x", server.host()), &settings([local(&server)])).expect_err("never");
-    assert!(server.connections() <= 25, "{}", server.connections());
+    assert_eq!(server.connections(), 5);
     let server = Server::start(|_| answer(404, &[], b""));
     image(&format!("{}/x", server.host()), &settings([local(&server)])).expect_err("not there");
     assert_eq!(server.connections(), 1);
@@ -176,7 +176,7 @@ fn no_server_can_hold_us() {
         }
     });
     let mut given = settings([local(&server)]);
-    given.waits.all = Duration::from_secs(2);
+    given.waits.all = Duration::from_secs(10);
     given.waits.again = Duration::from_millis(50);
     let source = open(&format!("{}/x", server.host()), &given).expect("a source");
     let image = source.image(Arch::X86_64).expect("an image");
@@ -197,13 +197,12 @@ fn a_reader_that_is_dropped_ends_its_download() {
 }
 
 #[test]
-fn a_token_that_has_expired_is_replaced() {
+fn a_token_that_is_refused_is_replaced() {
     let made = Made::image("amd64", &[b"x", b"y"]);
     let count = AtomicUsize::new(0);
     let server = Server::start(move |asked| {
         if asked.path.starts_with("/token") {
             let number = count.fetch_add(1, Ordering::SeqCst);
-            // The margin alone is longer than this token lives: it is good for one answer.
             return answer(
                 200,
                 &[],
@@ -212,7 +211,7 @@ fn a_token_that_has_expired_is_replaced() {
         }
         let host = asked.header("host").unwrap_or_default().to_owned();
         let challenge = format!("Bearer realm=\"http://{host}/token\",service=x");
-        // Every token is refused after one use of it: who asks must get another.
+        // The first token is taken for the manifest and then no longer: who asks gets another.
         match asked.header("authorization") {
             Some(_) if asked.path.contains("/manifests/") => honest(&made, asked),
             Some(token) if token != "Bearer t0" => honest(&made, asked),

@@ -12,13 +12,16 @@ use pe_proto::archive::{Bounds, Kind, OUTPUT_PREFIX, Role, STDERR, STDOUT, for_e
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::core::form::Encoding;
-use crate::limits::APART_BYTES_MIN;
+use crate::limits::{APART_BYTES_MIN, PACK_HARD_BYTES_MAX};
 
 /// A quarter less is worth the work of unpacking.
 const PAYS_BELOW: (usize, usize) = (3, 4);
 
 /// Level of zstd that is as fast as gzip's and packs better.
 const ZSTD_LEVEL: i32 = 6;
+
+/// The best that does not ask more memory of who unpacks: a window of 8 MiB (RFC 9659).
+const ZSTD_BEST: i32 = 19;
 
 /// Turns at entries of a job. Jobs share them, a few to one, so their number is fixed.
 #[derive(Debug)]
@@ -122,16 +125,29 @@ fn file(kind: Kind, name: &str, content: Content) -> AnswerFile {
     }
 }
 
+/// How much work a packing is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Of what comes and goes.
+    Often,
+    /// Of what is packed once and sent to everybody.
+    Once,
+}
+
 /// The bytes in an encoding, if that pays.
-pub(super) fn packed(plain: &[u8], encoding: Encoding) -> Option<Vec<u8>> {
+pub(crate) fn packed(plain: &[u8], encoding: Encoding, effort: Effort) -> Option<Vec<u8>> {
+    let (gzip, zstd) = match effort {
+        Effort::Once if plain.len() <= PACK_HARD_BYTES_MAX => (Compression::best(), ZSTD_BEST),
+        Effort::Once | Effort::Often => (Compression::default(), ZSTD_LEVEL),
+    };
     let packed = match encoding {
         Encoding::Identity => return None,
         Encoding::Gzip => {
-            let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+            let mut packer = GzEncoder::new(Vec::new(), gzip);
             packer.write_all(plain).ok()?;
             packer.finish().ok()?
         }
-        Encoding::Zstd => zstd::bulk::compress(plain, ZSTD_LEVEL).ok()?,
+        Encoding::Zstd => zstd::bulk::compress(plain, zstd).ok()?,
     };
     let (few, of) = PAYS_BELOW;
     (packed.len() < plain.len() / of * few).then_some(packed)
@@ -159,16 +175,16 @@ mod tests {
     #[test]
     fn what_gets_smaller_is_packed_and_unpacks_to_the_same() {
         let plain = b"the same again and again; ".repeat(100);
-        let gzip = packed(&plain, Encoding::Gzip).unwrap();
+        let gzip = packed(&plain, Encoding::Gzip, Effort::Often).unwrap();
         let mut unpacked = Vec::new();
         flate2::read::GzDecoder::new(gzip.as_slice()).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, plain);
-        let zstd = packed(&plain, Encoding::Zstd).unwrap();
+        let zstd = packed(&plain, Encoding::Zstd, Effort::Once).unwrap();
         assert_eq!(zstd::bulk::decompress(&zstd, plain.len()).unwrap(), plain);
         // A hash chain looks random enough.
         let noise: Vec<u8> = (0..100_u8).flat_map(|seed| Digest::of(&[seed]).0).collect();
-        assert_eq!(packed(&noise, Encoding::Gzip), None);
-        assert_eq!(packed(&noise, Encoding::Zstd), None);
-        assert_eq!(packed(&plain, Encoding::Identity), None);
+        assert_eq!(packed(&noise, Encoding::Gzip, Effort::Once), None);
+        assert_eq!(packed(&noise, Encoding::Zstd, Effort::Often), None);
+        assert_eq!(packed(&plain, Encoding::Identity, Effort::Often), None);
     }
 }

@@ -1,14 +1,15 @@
-//! Results on disk: a tier below the memory that outlives the process.
+//! Entries on disk: a tier below the memory that outlives the process. One for results, and one,
+//! if it is set, for shares.
 //!
-//! A file holds the binary form of one result; it is written beside its place and renamed, so a
+//! A file holds the bytes of one entry, of a result in its binary form; it is written beside its place and renamed, so a
 //! name always means a whole file, and everything is checked by hash when it is read: a file that
 //! is not what it says is a miss, and removed. Nothing is synced: what a crash of the machine
-//! tears is found by its hash. The index (which results there are, and how recently they were
+//! tears is found by its hash. The index (which entries there are, and how recently they were
 //! used) is in memory alone and rebuilt at the start from names and sizes, in the background;
 //! until then a look-up asks the directory itself.
 //!
 //! All that blocks is done on threads for that. One task writes and removes, in the order in which
-//! it was asked; when it does not keep up, results are not written, and that is counted. A
+//! it was asked; when it does not keep up, entries are not written, and that is counted. A
 //! directory belongs to one process; two that overlap for a restart do each other no harm.
 
 mod files;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync;
@@ -25,22 +27,23 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::representation::Representation;
-use crate::limits::{DISK_READS_MAX, DISK_WRITES_WAITING_MAX};
-use crate::metrics::cache::{CacheMetrics, Tier};
+use crate::limits::{DISK_BLOCK_BYTES, DISK_READS_MAX, DISK_WRITES_WAITING_MAX};
+use crate::metrics::cache::{StoreMetrics, Tier};
 use files::{Files, NotRead};
 
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     files: Files,
     index: Index,
     reads: Arc<Semaphore>,
     queue: mpsc::Sender<Order>,
-    metrics: CacheMetrics,
+    /// What it holds, for the log.
+    what: &'static str,
+    metrics: StoreMetrics,
 }
 
-/// What there is, by least recent use, weighed by the length of files.
+/// What there is, by least recent use, weighed by the blocks of files.
 #[derive(Debug, Clone)]
 struct Index {
     entries: sync::Cache<Digest, u32>,
@@ -52,7 +55,7 @@ struct Index {
 /// For the writing task.
 #[derive(Debug)]
 enum Order {
-    Store(Arc<Representation>),
+    Store(Digest, Bytes),
     Remove(Digest, oneshot::Sender<bool>),
     /// All that was ordered before is done.
     Done(oneshot::Sender<()>),
@@ -68,28 +71,36 @@ pub struct Writer {
 
 impl Disk {
     /// A tier in a directory, which is made if it is not there.
-    pub(super) fn open(
+    pub(crate) fn open(
+        what: &'static str,
         directory: PathBuf,
         bytes_max: u64,
-        metrics: CacheMetrics,
+        metrics: StoreMetrics,
     ) -> std::io::Result<(Self, Writer)> {
         let files = Files::open(directory)?;
         let (queue, orders) = mpsc::channel(DISK_WRITES_WAITING_MAX);
         let index = Index::new(bytes_max, metrics.clone());
         let reads = Arc::new(Semaphore::new(DISK_READS_MAX));
-        let disk = Self { files, index, reads, queue, metrics };
+        let disk = Self { files, index, reads, queue, what, metrics };
         Ok((disk.clone(), Writer { disk, orders, is_failing: false }))
     }
 
-    /// Writes a result, some time from now.
-    pub(super) fn store(&self, result: Arc<Representation>) {
-        if self.queue.try_send(Order::Store(result)).is_err() {
+    /// Writes an entry, some time from now; says whether it will be tried.
+    pub(crate) fn store(&self, digest: Digest, body: Bytes) -> bool {
+        let is_taken = self.queue.try_send(Order::Store(digest, body)).is_ok();
+        if !is_taken {
             self.metrics.disk_behind.inc();
         }
+        is_taken
     }
 
-    /// The binary form of a result.
-    pub(super) async fn load(&self, digest: Digest) -> Option<Vec<u8>> {
+    /// Whether there is an entry, as far as is known; using it keeps it.
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.index.entries.get(&digest).is_some()
+    }
+
+    /// The bytes of an entry.
+    pub(crate) async fn load(&self, digest: Digest) -> Option<Vec<u8>> {
         if self.index.entries.get(&digest).is_none() && self.index.is_whole() {
             return None;
         }
@@ -101,20 +112,24 @@ impl Disk {
             Err(NotRead::Absent) => {}
             Err(NotRead::Corrupt) => {
                 self.metrics.disk_corrupt.inc();
-                warn!(job = digest.hex(), "cached result on disk is corrupt and removed");
+                warn!(
+                    what = self.what,
+                    name = digest.hex(),
+                    "entry on disk is corrupt and removed"
+                );
                 self.remove(digest).await;
             }
             Err(NotRead::Io(error)) => {
                 self.metrics.disk_failures.inc();
-                warn!(job = digest.hex(), %error, "cached result cannot be read");
+                warn!(what = self.what, name = digest.hex(), %error, "entry on disk cannot be read");
             }
         }
         self.index.entries.invalidate(&digest);
         None
     }
 
-    /// Removes a result; it is gone when this returns. Says whether it was there.
-    pub(super) async fn remove(&self, digest: Digest) -> bool {
+    /// Removes an entry; it is gone when this returns. Says whether it was there.
+    pub(crate) async fn remove(&self, digest: Digest) -> bool {
         let (done, removed) = oneshot::channel();
         if self.queue.send(Order::Remove(digest, done)).await.is_err() {
             return false;
@@ -123,7 +138,7 @@ impl Disk {
     }
 
     /// Waits until all that was ordered is done.
-    pub(super) async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let (done, all) = oneshot::channel();
         if self.queue.send(Order::Done(done)).await.is_ok() {
             let _ = all.await;
@@ -132,7 +147,7 @@ impl Disk {
 }
 
 impl Index {
-    fn new(bytes_max: u64, metrics: CacheMetrics) -> Self {
+    fn new(bytes_max: u64, metrics: StoreMetrics) -> Self {
         let evicted: Arc<Mutex<Vec<Digest>>> = Arc::default();
         let on_removal = {
             let evicted = Arc::clone(&evicted);
@@ -157,7 +172,9 @@ impl Index {
     }
 
     fn insert(&self, digest: Digest, length: u64) {
-        self.entries.insert(digest, u32::try_from(length).unwrap_or(u32::MAX));
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let blocks = length.checked_next_multiple_of(DISK_BLOCK_BYTES).unwrap_or(u32::MAX);
+        self.entries.insert(digest, blocks);
     }
 
     /// What was thrown out since the last time.
@@ -176,7 +193,7 @@ impl Writer {
         self.scan().await;
         while let Some(order) = self.orders.recv().await {
             match order {
-                Order::Store(result) => self.store(result).await,
+                Order::Store(digest, body) => self.store(digest, body).await,
                 Order::Remove(digest, done) => {
                     self.disk.index.entries.invalidate(&digest);
                     let files = self.disk.files.clone();
@@ -203,16 +220,16 @@ impl Writer {
             found.len()
         });
         if let Ok(found) = found.await {
-            info!(results = found, "cache on disk read");
+            info!(what = self.disk.what, entries = found, "disk read");
         }
         self.observe();
     }
 
-    async fn store(&mut self, result: Arc<Representation>) {
+    async fn store(&mut self, digest: Digest, body: Bytes) {
         let (files, index) = (self.disk.files.clone(), self.disk.index.clone());
         let written = spawn_blocking(move || {
-            let length = files.write(result.key.digest, &result.body)?;
-            index.insert(result.key.digest, length);
+            let length = files.write(digest, &body)?;
+            index.insert(digest, length);
             files.remove(&index.take_evicted());
             Ok::<(), std::io::Error>(())
         });
@@ -223,7 +240,7 @@ impl Writer {
             Err(error) => {
                 self.disk.metrics.disk_failures.inc();
                 if !self.is_failing {
-                    warn!(%error, "results cannot be written to the cache on disk");
+                    warn!(what = self.disk.what, %error, "entries cannot be written to disk");
                 }
                 self.is_failing = true;
             }
@@ -240,24 +257,20 @@ impl Writer {
 mod tests {
     use tokio::task::JoinSet;
 
-    use super::super::memory::Rooms;
-    use super::super::representation::Key;
     use super::*;
-    use crate::core::form::{Encoding, Form};
     use crate::metrics::Metrics;
 
     fn open(place: &tempfile::TempDir, bytes_max: u64) -> (Disk, JoinSet<()>) {
-        let metrics = Metrics::new().unwrap().cache;
-        let (disk, writer) = Disk::open(place.path().to_owned(), bytes_max, metrics).unwrap();
+        let metrics = Metrics::new().unwrap().cache.store;
+        let (disk, writer) =
+            Disk::open("results", place.path().to_owned(), bytes_max, metrics).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
         (disk, tasks)
     }
 
-    fn entry(number: u8) -> Arc<Representation> {
-        let digest = Digest([number; 32]);
-        let key = Key { digest, form: Form::Binary, encoding: Encoding::Identity };
-        Arc::new(Representation::new(key, vec![number; 1000], &Rooms::new(100_000)))
+    fn store(disk: &Disk, number: u8) {
+        assert!(disk.store(Digest([number; 32]), vec![number; 1000].into()));
     }
 
     async fn known(disk: &Disk) -> Vec<u8> {
@@ -274,15 +287,15 @@ mod tests {
     #[tokio::test]
     async fn the_least_recently_used_go_when_the_disk_is_full() {
         let place = tempfile::tempdir().unwrap();
-        let (disk, _tasks) = open(&place, 5500);
+        let (disk, _tasks) = open(&place, 5 * 4096 + 4000);
         for number in 0..5 {
-            disk.store(entry(number));
+            store(&disk, number);
         }
         disk.flush().await;
         assert_eq!(known(&disk).await, [0, 1, 2, 3, 4]);
         assert!(disk.load(Digest([0; 32])).await.is_some());
-        disk.store(entry(5));
-        disk.store(entry(6));
+        store(&disk, 5);
+        store(&disk, 6);
         disk.flush().await;
         assert_eq!(known(&disk).await, [0, 3, 4, 5, 6]);
         assert_eq!(disk.files.scan().len(), 5, "nothing else is there");
@@ -293,7 +306,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (disk, mut tasks) = open(&place, 100_000);
         for number in 0..10 {
-            disk.store(entry(number));
+            store(&disk, number);
         }
         assert!(disk.remove(Digest([3; 32])).await);
         assert!(!disk.remove(Digest([3; 32])).await);
@@ -302,7 +315,7 @@ mod tests {
         // Whether the directory was read by then or not.
         assert_eq!(known(&disk).await, [0, 1, 2, 4, 5, 6, 7, 8, 9]);
         tasks.shutdown().await;
-        let (disk, _tasks) = open(&place, 3300);
+        let (disk, _tasks) = open(&place, 3 * 4096);
         disk.flush().await;
         assert_eq!(known(&disk).await.len(), 3);
         assert_eq!(disk.files.scan().len(), 3);

@@ -17,19 +17,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::representation::{Key, Representation};
 use crate::limits::{CACHE_ENTRY_OVERHEAD_BYTES, CACHE_LEAVING_BYTES_MAX};
-use crate::metrics::cache::{CacheMetrics, Tier};
+use crate::metrics::cache::{StoreMetrics, Tier};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     entries: sync::Cache<Key, Kept>,
     rooms: Rooms,
-    metrics: CacheMetrics,
+    metrics: StoreMetrics,
 }
 
 /// What is known of a representation.
 #[derive(Debug, Clone)]
-pub(super) enum Kept {
+pub(crate) enum Kept {
     /// All of it.
     Whole(Arc<Representation>),
     /// It would not be smaller than the plain one.
@@ -38,22 +38,22 @@ pub(super) enum Kept {
 
 /// Shares of the memory of entries.
 #[derive(Debug, Clone)]
-pub(super) struct Rooms(Arc<Semaphore>);
+pub(crate) struct Rooms(Arc<Semaphore>);
 
 impl Rooms {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes)))
     }
 
     /// A share, if there is one left.
-    pub(super) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let bytes = u32::try_from(bytes).ok()?;
         Arc::clone(&self.0).try_acquire_many_owned(bytes).ok()
     }
 }
 
 impl Memory {
-    pub(super) fn new(bytes: usize, metrics: CacheMetrics) -> Self {
+    pub(crate) fn new(bytes: usize, metrics: StoreMetrics) -> Self {
         let on_removal = {
             let metrics = metrics.clone();
             move |_: Arc<Key>, _: Kept, cause: RemovalCause| {
@@ -72,15 +72,15 @@ impl Memory {
         Self { entries, rooms, metrics }
     }
 
-    pub(super) fn rooms(&self) -> Rooms {
+    pub(crate) fn rooms(&self) -> Rooms {
         self.rooms.clone()
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Kept> {
+    pub(crate) fn get(&self, key: &Key) -> Option<Kept> {
         self.entries.get(key)
     }
 
-    pub(super) fn whole(&self, key: &Key) -> Option<Arc<Representation>> {
+    pub(crate) fn whole(&self, key: &Key) -> Option<Arc<Representation>> {
         match self.get(key)? {
             Kept::Whole(found) => Some(found),
             Kept::DoesNotPay => None,
@@ -88,7 +88,7 @@ impl Memory {
     }
 
     /// Keeps a representation that has room; says whether it does.
-    pub(super) fn insert(&self, made: Arc<Representation>) -> bool {
+    pub(crate) fn insert(&self, made: Arc<Representation>) -> bool {
         if !made.has_room {
             self.metrics.crowded.inc();
             return false;
@@ -98,15 +98,21 @@ impl Memory {
         true
     }
 
-    pub(super) fn insert_does_not_pay(&self, key: Key) {
+    pub(crate) fn insert_does_not_pay(&self, key: Key) {
         self.entries.insert(key, Kept::DoesNotPay);
     }
 
     /// Drops every representation of a result; says how many there were.
-    pub(super) fn remove(&self, digest: Digest) -> usize {
+    pub(crate) fn remove(&self, digest: Digest) -> usize {
         let dropped = Key::all_of(digest).filter_map(|key| self.entries.remove(&key)).count();
         self.observe();
         dropped
+    }
+
+    /// Lets what was put off be done, so that what there is can be counted.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) {
+        self.entries.run_pending_tasks();
     }
 
     fn observe(&self) {

@@ -45,7 +45,7 @@ impl Cache {
             return Err(Forgetful::Memory);
         }
         if let Some(disk) = &self.disk {
-            disk.store(Arc::clone(&made));
+            disk.store(digest, made.body.clone());
             disk.flush().await;
             let found = disk.load(digest).await;
             disk.remove(digest).await;

@@ -1,4 +1,4 @@
-//! A result in one form and one encoding, and the headers that go with it: made once, and then
+//! A result, or a share, in one form and one encoding, and the headers that go with it: made once, and then
 //! only cloned, which copies no bytes.
 
 use bytes::Bytes;
@@ -66,11 +66,26 @@ pub struct Representation {
     /// Of an answer with it.
     pub headers: HeaderMap,
     /// Whether it has a share of the cache's memory.
-    pub(super) has_room: bool,
+    pub(crate) has_room: bool,
 }
 
 impl Representation {
+    /// Of a result.
     pub(super) fn new(key: Key, body: Vec<u8>, rooms: &Rooms) -> Self {
+        let mut made = Self::made(key, body, rooms);
+        made.headers.insert(VARY, VARIES);
+        made.headers.insert(JOB, value(&key.digest.hex()));
+        made
+    }
+
+    /// Of a share, which has one form.
+    pub(crate) fn of_share(key: Key, body: Vec<u8>, rooms: &Rooms) -> Self {
+        let mut made = Self::made(key, body, rooms);
+        made.headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        made
+    }
+
+    fn made(key: Key, body: Vec<u8>, rooms: &Rooms) -> Self {
         let hash = Digest::of(&body);
         let room = rooms.take(body.len());
         let has_room = room.is_some();
@@ -80,9 +95,7 @@ impl Representation {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(key.form.media_type()));
         headers.insert(CACHE_CONTROL, IMMUTABLE);
         headers.insert(ETAG, etag.clone());
-        headers.insert(VARY, VARIES);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        headers.insert(JOB, value(&key.digest.hex()));
         secure(&mut headers);
         if let Some(encoding) = key.encoding.header() {
             headers.insert(CONTENT_ENCODING, encoding);

@@ -36,6 +36,8 @@ struct RawClass {
     requests_burst: Option<u32>,
     runs_per_minute: Option<u32>,
     runs_burst: Option<u32>,
+    share_kib_per_minute: Option<u32>,
+    share_kib_burst: Option<u32>,
     cpu_s: Option<u32>,
     wall_ms_max: Option<u64>,
     queue_jobs_max: Option<u32>,
@@ -134,6 +136,12 @@ impl RawClass {
             [limits::RUNS_PER_MINUTE, limits::RUNS_BURST],
             Duration::from_secs(60),
         )?;
+        let shares = rate(
+            ["share_kib_per_minute", "share_kib_burst"],
+            [self.share_kib_per_minute, self.share_kib_burst],
+            [limits::SHARE_KIB_PER_MINUTE, limits::SHARE_KIB_BURST],
+            Duration::from_secs(60),
+        )?;
         let cpu = limit("cpu_s", self.cpu_s, limits::CLIENT_CPU_S)?;
         let queued_default = u32::try_from(limits::CLIENT_QUEUE_JOBS_MAX).unwrap_or(u32::MAX);
         let queued_max = limit("queue_jobs_max", self.queue_jobs_max, queued_default)?;
@@ -154,6 +162,7 @@ impl RawClass {
             name,
             requests,
             runs,
+            shares,
             cpu: cpu.map(|cpu| cpu_rate(cpu, window)),
             wall_ms_max: self.wall_ms_max,
             queued_max: queued_max

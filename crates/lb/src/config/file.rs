@@ -15,6 +15,7 @@ use super::listen::RawListens;
 use super::memory::Memory;
 use super::proxies::RawProxies;
 use super::tls::{RawTls, RawWorkersTls};
+use super::web::RawWeb;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,8 +40,10 @@ pub(super) struct File {
     pub(super) memory: Memory,
     pub(super) workers: super::workers::Workers,
     pub(super) cache: cache::Raw,
+    pub(super) shares: super::shares::Raw,
     pub(super) admin: AdminSection,
     pub(super) access_log: AccessLogSection,
+    pub(super) web: RawWeb,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -40,6 +40,11 @@ impl Source {
         Config::load(self.file.as_deref(), self.flags.clone())
     }
 
+    /// A value names a folder, of which all files together have this digest.
+    pub(super) fn folder(&mut self, key: &str, digest: Digest) {
+        self.content.insert(key.to_owned(), digest);
+    }
+
     /// What was given, by key.
     pub fn given(&self) -> &BTreeMap<String, String> {
         &self.given

@@ -35,6 +35,7 @@ fn everything_has_a_default_but_the_catalogue() {
     assert_eq!(config.listen_admin, [Listen::local(8082)]);
     assert_eq!(config.grants.wall_ms_default, 10_000);
     assert_eq!(config.terms.queue_jobs_max, 256);
+    assert_eq!((config.workers.confirm.percent, config.workers.confirm.runs_max), (10, 4));
     let bad = Config::load(None, Overrides::default()).unwrap_err();
     assert_eq!(bad.to_string(), "flags: catalogue: expected the path of a catalogue file");
 }
@@ -70,6 +71,8 @@ fn what_is_wrong_is_told_with_file_key_and_reason() {
     check("wall_ms_default = 70000", &["wall_ms_default", "wall_ms_max (60000)"]);
     check("[queue]\njobs_max = 0", &["queue.jobs_max", "expected 1 to 16384, got 0"]);
     check("[queue]\nwait_ms = 0", &["queue.wait_ms"]);
+    check("[workers]\nconfirm_percent = 101", &["workers.confirm_percent", "0 to 100, got 101"]);
+    check("[workers]\nconfirm_runs_max = 0", &["workers.confirm_runs_max", "1 to 64, got 0"]);
     check("[times]\npoll_ms = 50001", &["times.poll_ms", "at most 50000"]);
 }
 

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{BadConfig, read};
 use crate::core::broker::HedgeTerms;
 use crate::core::trust::Identity;
+use crate::core::trust::confirm::ConfirmTerms;
 use crate::core::trust::roster::{Entry, Roster};
 use crate::limits;
 
@@ -21,6 +22,10 @@ pub(super) struct Workers {
     deployment: Option<String>,
     /// Of a hundred leases, how many may be given to a second worker.
     hedge_percent: Option<u8>,
+    /// Of a hundred results of untrusted workers, for how many another worker is asked.
+    confirm_percent: Option<u8>,
+    /// Runs for that at a time.
+    confirm_runs_max: Option<usize>,
 }
 
 /// `[workers]`, checked.
@@ -32,6 +37,8 @@ pub struct WorkerSettings {
     pub deployment: String,
     /// When a lease is given to a second worker.
     pub hedge: HedgeTerms,
+    /// How much of what untrusted workers say is confirmed.
+    pub confirm: ConfirmTerms,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +77,11 @@ impl Workers {
             given @ 0..=100 => Ok(given),
             given => Err(value(key, &format!("expected 0 to 100, got {given}"))),
         };
+        let runs_max = self.confirm_runs_max.unwrap_or(limits::CONFIRM_RUNS_MAX);
+        if !(1..=limits::CONFIRM_RUNS_MOST).contains(&runs_max) {
+            let problem = format!("expected 1 to {}, got {runs_max}", limits::CONFIRM_RUNS_MOST);
+            return Err(value("workers.confirm_runs_max", &problem));
+        }
         let deployment = self.deployment.unwrap_or_default();
         if deployment.len() > pe_proto::limits::LABEL_BYTES_MAX {
             return Err(value("workers.deployment", "expected at most 256 bytes"));
@@ -92,6 +104,14 @@ impl Workers {
                 wait_first: limits::HEDGE_WAIT_FIRST,
                 wait_min: limits::HEDGE_WAIT_MIN,
                 wait_max: limits::HEDGE_WAIT_MAX,
+            },
+            confirm: ConfirmTerms {
+                percent: percent(
+                    "workers.confirm_percent",
+                    self.confirm_percent,
+                    limits::CONFIRM_PERCENT,
+                )?,
+                runs_max,
             },
         })
     }

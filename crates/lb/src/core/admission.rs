@@ -39,6 +39,7 @@ use pe_proto::Digest;
 use crate::core::client::Client;
 use crate::core::ids::ClientKey;
 use crate::core::moment::Moment;
+use crate::limits::SHARE_KIB_MIN;
 use bans::Bans;
 use class::Class;
 use keys::Keys;
@@ -99,6 +100,8 @@ pub enum Limit {
     Requests,
     /// Jobs of a client that are really run.
     Runs,
+    /// New shares of a client.
+    Shares,
     /// CPU time of a client.
     ClientCpu,
     /// CPU time of its network.
@@ -109,8 +112,16 @@ pub enum Limit {
 
 impl Denied {
     /// Everything that can happen, for labels.
-    pub const LABELS: [&'static str; 7] =
-        ["unknown-key", "banned", "requests", "runs", "client-cpu", "network-cpu", "image-cpu"];
+    pub const LABELS: [&'static str; 8] = [
+        "unknown-key",
+        "banned",
+        "requests",
+        "runs",
+        "shares",
+        "client-cpu",
+        "network-cpu",
+        "image-cpu",
+    ];
 
     /// Label.
     pub fn as_str(self) -> &'static str {
@@ -119,6 +130,7 @@ impl Denied {
             Self::Banned(_) => "banned",
             Self::Spent(Limit::Requests, _) => "requests",
             Self::Spent(Limit::Runs, _) => "runs",
+            Self::Spent(Limit::Shares, _) => "shares",
             Self::Spent(Limit::ClientCpu, _) => "client-cpu",
             Self::Spent(Limit::NetworkCpu, _) => "network-cpu",
             Self::Spent(Limit::ImageCpu, _) => "image-cpu",
@@ -153,6 +165,7 @@ struct Purse {
     class: Arc<Class>,
     requests: Option<Limiter<ClientKey>>,
     runs: Option<Limiter<ClientKey>>,
+    shares: Option<Limiter<ClientKey>>,
     cpu: Option<Limiter<ClientKey>>,
 }
 
@@ -281,6 +294,21 @@ impl Admission {
         Ok(reservation)
     }
 
+    /// Somebody wants a state of so many bytes kept for others, which is not kept yet.
+    ///
+    /// # Errors
+    /// It has kept too many; then nothing was taken.
+    pub fn share(&mut self, caller: &Caller, bytes: usize, now: Moment) -> Result<(), Denied> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(SHARE_KIB_MIN);
+        let purse = find(&mut self.purses, &caller.class);
+        match purse.and_then(|purse| purse.shares.as_mut()) {
+            Some(shares) => shares
+                .take(&caller.key, kib, now)
+                .map_err(|wait| Denied::Spent(Limit::Shares, wait)),
+            None => Ok(()),
+        }
+    }
+
     /// A job was never run: nothing was taken.
     pub fn refund(&mut self, reservation: Reservation, now: Moment) {
         let Reservation { caller, is_counted, .. } = &reservation;
@@ -315,7 +343,10 @@ impl Admission {
     /// Clients and the like of whom something is remembered.
     pub fn remembered(&self) -> usize {
         let purses = self.purses.iter().flat_map(|purse| {
-            [&purse.requests, &purse.runs, &purse.cpu].into_iter().flatten().map(Limiter::len)
+            [&purse.requests, &purse.runs, &purse.shares, &purse.cpu]
+                .into_iter()
+                .flatten()
+                .map(Limiter::len)
         });
         let networks = self.networks.as_ref().map_or(0, Limiter::len);
         let images = self.images.as_ref().map_or(0, Limiter::len);
@@ -348,6 +379,7 @@ impl Purse {
         Self {
             requests: limiter(class.requests),
             runs: limiter(class.runs),
+            shares: limiter(class.shares),
             cpu: limiter(class.cpu),
             class: Arc::clone(class),
         }
@@ -358,6 +390,7 @@ impl Purse {
         Self {
             requests: renewed(self.requests, class.requests, most),
             runs: renewed(self.runs, class.runs, most),
+            shares: renewed(self.shares, class.shares, most),
             cpu: renewed(self.cpu, class.cpu, most),
             class: Arc::clone(class),
         }

@@ -31,6 +31,8 @@
 //! - the slot leased is the most recently parked one that fits (the oldest poll is likeliest
 //!   dead), of another worker than the one that lost the job, if there is another at all;
 //! - no job waits while a slot that may take it is parked;
+//! - a spare run ([`Spare`]) begins only while nobody waits and another slot that fits stays parked,
+//!   and gives way as soon as a client's job that could have its slot would have to wait;
 //! - a job is queued at its submission only if fewer than `queue_jobs_max` wait, and fewer of its
 //!   client than that may have. A job that was leased already is never refused for a full queue:
 //!   it was admitted, and there are no more of these than there are leases;
@@ -49,7 +51,7 @@
 //! Cost: matching is logarithmic in slots and jobs, and linear in the number of *distinct* offers
 //! (sets of images) that hold the image, which is one for a fleet of equal workers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::num::NonZeroU8;
 use std::time::Duration;
 
@@ -76,6 +78,7 @@ mod pace;
 mod places;
 mod queue;
 mod rtt;
+mod spare;
 mod steps;
 mod survey;
 mod terms;
@@ -101,6 +104,8 @@ pub struct Broker {
     /// Workers in quarantine, and when that ends, if it does by itself.
     quarantines: HashMap<WorkerId, Option<Moment>>,
     hedges: Budget,
+    /// Those of spare runs.
+    spare_leases: BTreeSet<LeaseId>,
     next_lease: u64,
     draining: bool,
     /// Somebody fetches who was not asked to yet.
@@ -185,6 +190,7 @@ impl Broker {
             timers: Timers::default(),
             quarantines: HashMap::new(),
             hedges: Budget::new(&terms.hedge),
+            spare_leases: BTreeSet::new(),
             next_lease: 1,
             draining: false,
             is_wanted_stale: false,
@@ -332,8 +338,7 @@ impl Broker {
         let lane = Lane { avoid: None, fit };
         let slot = match &spare {
             None => self.fleet.latest_parked(lane),
-            Some(_) if self.queue.len() > 0 => None,
-            Some(spare) => self.fleet.latest_spare(fit, spare),
+            Some(spare) => self.slot_to_spare(fit, spare),
         };
         if spare.is_some() && slot.is_none() {
             self.decisions.push_back(Decision::Refuse { job, refusal: Refusal::NoSpare });
@@ -342,6 +347,7 @@ impl Broker {
         let patience = self.patience(claim, fit, wall);
         let mut position = 0;
         if slot.is_none() {
+            self.displace(lane, now);
             match self.place_of_new(claim, fit, patience) {
                 Ok(place) => position = place.position,
                 Err(refusal) => {

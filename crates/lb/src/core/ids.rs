@@ -20,6 +20,9 @@ pub struct WorkerId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey(pub [u8; 16]);
 
+/// In whose name spare runs are made; it is no address.
+pub const NOBODY: ClientKey = ClientKey(*b"nobody: to spare");
+
 /// What a slot must offer to run a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fit {

@@ -1,9 +1,10 @@
-//! Whose word counts, and for how long: who a worker is by its token ([`roster`]), and how often
-//! it answered wrongly ([`ledger`]).
+//! Whose word counts, and for how long: who a worker is by its token ([`roster`]), how often it
+//! answered wrongly ([`ledger`]), and who else says what it said ([`confirm`]).
 //!
 //! Nothing here knows a connection: strikes belong to who a worker is, and stay when it dials
 //! again.
 
+pub mod confirm;
 pub mod ledger;
 pub mod roster;
 

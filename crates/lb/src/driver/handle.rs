@@ -17,7 +17,7 @@ use crate::core::broker::{
     Arrival, Census, Claim, Fetches, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
     Whereabouts,
 };
-use crate::core::ids::{ClientKey, Fit, JobId, SlotId, WorkerId};
+use crate::core::ids::{Fit, JobId, NOBODY, SlotId, WorkerId};
 use crate::core::moment::Moment;
 use crate::core::trust::ledger::Fault;
 
@@ -277,9 +277,6 @@ impl RunningJob {
         self.handle.send(Message::Retry { job: self.job, loss, verdict: sender }).await;
     }
 }
-
-/// In whose name spare runs are made; it is no address.
-const NOBODY: ClientKey = ClientKey(*b"nobody: to spare");
 
 /// Between half of the time and all of it, spread by the slot's number, so that polls that were
 /// parked together do not end together.

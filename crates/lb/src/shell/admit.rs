@@ -90,6 +90,15 @@ impl Admit {
         Ok(Ticket { admit: Arc::clone(self), reservation: Some(reservation), claim, wall })
     }
 
+    /// Whether a state may be kept for others, which is not kept already.
+    ///
+    /// # Errors
+    /// The caller has kept too many.
+    pub fn share(&self, caller: &Caller, bytes: usize) -> Result<(), Failure> {
+        let shared = self.lock().share(caller, bytes, self.now());
+        shared.map_err(|denied| self.denied(denied))
+    }
+
     /// Bans an address, a network or the holder of a key.
     ///
     /// # Errors
@@ -197,7 +206,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Failure> {
     Ok(found)
 }
 
-fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+/// By when a client wants its answer.
+///
+/// # Errors
+/// What the header says is no such time.
+pub fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
     let mut values = headers.get_all(DEADLINE).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -14,11 +14,12 @@ use super::link::packs::Transfers;
 use super::live::Live;
 use super::memory::Memory;
 use super::request_id::RequestIds;
-use super::run::Flights;
+use super::run::{Confirmations, Flights};
 use crate::cache::Cache;
 use crate::driver::Handle;
 use crate::metrics::Metrics;
 use crate::reload::Reload;
+use crate::shares::Shares;
 
 /// See the module.
 #[derive(Debug)]
@@ -31,8 +32,12 @@ pub struct App {
     pub access: AccessLog,
     /// Results that are known.
     pub cache: Cache,
+    /// States of the page that others may see.
+    pub shares: Shares,
     /// Runs that somebody waits for.
     pub flights: Flights,
+    /// What untrusted workers said, and who says the same.
+    pub confirmations: Confirmations,
     /// The way to the broker.
     pub driver: Handle,
     /// Who is let in.

@@ -53,7 +53,7 @@ pub enum NotTaken {
     #[error("expected content-type `{JSON}`, `{BINARY}` or `{MULTIPART}` with a boundary")]
     MediaType,
     /// Over the cap of its form.
-    #[error("the body of a job may have at most {0} bytes in this form")]
+    #[error("the body may have at most {0} bytes in this form")]
     TooLarge(usize),
     /// Its files and standard input are over the cap of the archive.
     #[error("files and stdin may have at most {INPUT_BYTES} bytes together, names included")]
@@ -118,7 +118,7 @@ pub async fn take(
 
 /// A body being read, within its bounds.
 #[derive(Debug)]
-struct Upload<'a> {
+pub(super) struct Upload<'a> {
     app: &'a App,
     caller: &'a Caller,
     note: Option<&'a Note>,
@@ -130,7 +130,7 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn new(
+    pub(super) fn new(
         app: &'a App,
         caller: &'a Caller,
         note: Option<&'a Note>,
@@ -151,7 +151,7 @@ impl<'a> Upload<'a> {
     }
 
     /// The next piece; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, NotTaken> {
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, NotTaken> {
         loop {
             let until = self.deadline.min(Instant::now() + self.app.patience.body_idle);
             let frame = match timeout_at(until, self.body.frame()).await {

@@ -10,6 +10,7 @@ use pe_proto::{Arch, Digest, JobSpec};
 
 use super::link::stock::Stock;
 use super::pages::Pages;
+use super::site::Site;
 use crate::config::{AdminTerms, Config};
 use crate::core::resolve::{Grants, Unresolved, resolve};
 
@@ -24,6 +25,7 @@ pub struct Settings {
     pub catalogue: Catalogue,
     /// Everything served from memory.
     pub pages: Pages,
+    site: Option<Arc<Site>>,
     /// What workers may fetch.
     pub stock: Stock,
     /// What jobs may ask for.
@@ -38,7 +40,7 @@ impl Live {
     /// # Errors
     /// The catalogue cannot be served: a defect.
     pub fn new(config: &Config) -> Result<Self, serde_json::Error> {
-        Ok(Self(ArcSwap::from_pointee(Settings::new(config)?)))
+        Ok(Self(ArcSwap::from_pointee(Settings::new(config, config.site.clone())?)))
     }
 
     /// What holds now, for a moment: not to be kept across an await.
@@ -65,7 +67,12 @@ impl Live {
     /// # Errors
     /// The catalogue cannot be served: a defect. Nothing changed.
     pub fn replace(&self, config: &Config) -> Result<(), serde_json::Error> {
-        self.0.store(Arc::new(Settings::new(config)?));
+        let now = self.0.load();
+        let site = config.site.as_ref().map(|site| match &now.site {
+            Some(old) => Arc::new(site.after(old)),
+            None => Arc::clone(site),
+        });
+        self.0.store(Arc::new(Settings::new(config, site)?));
         Ok(())
     }
 }
@@ -78,9 +85,10 @@ impl Settings {
         platform.map_or(0, |platform| platform.pack.bytes)
     }
 
-    fn new(config: &Config) -> Result<Self, serde_json::Error> {
+    fn new(config: &Config, site: Option<Arc<Site>>) -> Result<Self, serde_json::Error> {
         Ok(Self {
-            pages: Pages::new(&config.catalogue)?,
+            pages: Pages::new(&config.catalogue, site.clone())?,
+            site,
             stock: Stock::new(&config.catalogue, &config.images_dir)?,
             catalogue: config.catalogue.clone(),
             grants: config.grants,

@@ -1,18 +1,25 @@
 //! What is served from memory and the same for everybody: the catalogue as JSON and the page.
-//! All of it is made once, when the process starts.
+//! All of it is made once, when the process starts and when it reads its settings again.
+//!
+//! The page that was built of `web/` is a [`Site`]. Where there is none, a plain one lists the
+//! images and says how to build the other.
 
-use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use pe_proto::Digest;
+mod api_docs;
+mod page;
+
+use std::sync::{Arc, LazyLock};
+
+use http::HeaderValue;
 use pe_proto::catalogue::Catalogue;
 
-use super::outgoing::Outgoing;
+use super::site::Site;
+use crate::cache::derive::Effort;
+
+pub use page::Page;
+pub(crate) use page::headers;
 
 const STYLE: &str = include_str!("pages/style.css");
+const DOCS_STYLE: &str = include_str!("pages/docs.css");
 const HEAD: &str = include_str!("pages/head.html");
 const TAIL: &str = include_str!("pages/tail.html");
 
@@ -25,74 +32,59 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; \
 pub struct Pages {
     /// `GET /api/v1/images`.
     pub images: Page,
-    /// `GET /`.
-    pub index: Page,
-    /// `GET /style.css`.
-    pub style: Page,
-}
-
-/// One of them.
-#[derive(Debug)]
-pub struct Page {
-    content: Bytes,
-    media_type: &'static str,
-    etag: HeaderValue,
-    is_html: bool,
+    /// `GET /` where no page was built, and its style.
+    index: Page,
+    style: Page,
+    /// What was built of `web/`.
+    site: Option<Arc<Site>>,
 }
 
 impl Pages {
-    /// All pages of a catalogue.
+    /// All pages of a catalogue, and the built page if there is one.
     ///
     /// # Errors
     /// The catalogue cannot be written as JSON: a defect.
-    pub fn new(catalogue: &Catalogue) -> Result<Self, serde_json::Error> {
+    pub fn new(catalogue: &Catalogue, site: Option<Arc<Site>>) -> Result<Self, serde_json::Error> {
         let images = serde_json::to_vec(catalogue)?;
+        let html = index(catalogue).into_bytes();
         Ok(Self {
-            images: Page::new(images, "application/json", false),
-            index: Page::new(index(catalogue).into_bytes(), "text/html; charset=utf-8", true),
-            style: Page::new(STYLE.as_bytes().to_vec(), "text/css; charset=utf-8", false),
+            images: page(images, "application/json", None),
+            index: page(html, "text/html; charset=utf-8", Some(POLICY)),
+            style: page(STYLE.as_bytes().to_vec(), "text/css; charset=utf-8", None),
+            site,
         })
+    }
+
+    /// What is at a path that is none of the API's. With a built page all but its docs is the page's.
+    pub fn find(&self, path: &str) -> Option<&Page> {
+        match (&self.site, path) {
+            (_, "/docs/api") => Some(&DOCS.html),
+            (_, "/docs/style.css") => Some(&DOCS.style),
+            (_, "/docs/openapi.json") => Some(&DOCS.openapi),
+            (Some(site), _) => site.find(path),
+            (None, "/") => Some(&self.index),
+            (None, "/style.css") => Some(&self.style),
+            (None, _) => None,
+        }
     }
 }
 
-impl Page {
-    fn new(content: Vec<u8>, media_type: &'static str, is_html: bool) -> Self {
-        let etag = format!("\"{}\"", Digest::of(&content).hex());
-        // Hexadecimal digits in quotes are a valid value.
-        let etag = HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""));
-        Self { content: content.into(), media_type, etag, is_html }
-    }
+/// The API's own page, which is the same for as long as the process is.
+struct Docs {
+    html: Page,
+    style: Page,
+    openapi: Page,
+}
 
-    /// The page, or word that the client has it already.
-    pub fn respond(&self, request: &HeaderMap) -> Response<Outgoing> {
-        let is_known = request
-            .get_all(IF_NONE_MATCH)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(|tag| tag.trim().trim_start_matches("W/"))
-            .any(|tag| tag == "*" || tag.as_bytes() == self.etag.as_bytes());
-        let mut response = if is_known {
-            let mut response = Response::new(Outgoing::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        } else {
-            Response::new(Outgoing::whole(self.content.clone()))
-        };
-        let headers = response.headers_mut();
-        headers.insert(ETAG, self.etag.clone());
-        headers
-            .insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=0, must-revalidate"));
-        if !is_known {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.media_type));
-        }
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if self.is_html {
-            headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-            headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        }
-        response
-    }
+static DOCS: LazyLock<Docs> = LazyLock::new(|| Docs {
+    html: page(api_docs::render().into_bytes(), "text/html; charset=utf-8", Some(POLICY)),
+    style: page(DOCS_STYLE.as_bytes().to_vec(), "text/css; charset=utf-8", None),
+    openapi: page(api_docs::OPENAPI.as_bytes().to_vec(), "application/json", None),
+});
+
+fn page(content: Vec<u8>, media_type: &'static str, policy: Option<&'static str>) -> Page {
+    let headers = headers(HeaderValue::from_static(media_type), policy);
+    Page::new(content, headers, Effort::Often)
 }
 
 fn index(catalogue: &Catalogue) -> String {

@@ -81,7 +81,11 @@ fn digest_of(text: &str) -> Option<Digest> {
 }
 
 /// A representation, a part of it, or word that the client has it.
-fn respond(known: &Representation, method: &Method, asked: &HeaderMap) -> Response<Outgoing> {
+pub(super) fn respond(
+    known: &Representation,
+    method: &Method,
+    asked: &HeaderMap,
+) -> Response<Outgoing> {
     let etag = known.etag.as_bytes();
     if asked.contains_key(IF_MATCH) && !names(asked, &IF_MATCH, etag, Compare::Strong) {
         return of(known, StatusCode::PRECONDITION_FAILED, Bytes::new());

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{self, Either};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use pe_proto::api::{IMAGES_PATH, PROGRESS_PATH, ProblemKind, RESULTS_PATH, RUN_PATH};
+use pe_proto::api::{IMAGES_PATH, ProblemKind, RUN_PATH, SHARES_PATH};
 use tracing::{Instrument as _, debug, info_span};
 
 use super::access::JobNote;
@@ -20,13 +20,45 @@ use super::health::Report;
 use super::outgoing::Outgoing;
 use super::request_id::{REQUEST_ID, RequestIds};
 use super::vitals::Pulse;
-use super::{progress, results, run};
+use super::{progress, results, run, shares, site};
 use crate::core::client::Client;
 use crate::metrics::Route;
 use crate::respond::Failure;
 
 const READS: &str = "GET, HEAD, OPTIONS";
 const RUNS: &str = "POST, OPTIONS";
+
+/// A path of the API (`docs/openapi.json`).
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint {
+    /// With a name in braces for what comes last, if that is not always the same.
+    pub path: &'static str,
+    /// What it takes.
+    pub allow: &'static str,
+    route: Route,
+}
+
+/// All of them. Whatever else there is, is a page.
+pub const API: [Endpoint; 8] = [
+    Endpoint { path: RUN_PATH, allow: RUNS, route: Route::Run },
+    Endpoint { path: "/api/v1/results/{digest}", allow: READS, route: Route::Results },
+    Endpoint { path: "/api/v1/progress/{digest}", allow: READS, route: Route::Progress },
+    Endpoint { path: IMAGES_PATH, allow: READS, route: Route::Images },
+    Endpoint { path: SHARES_PATH, allow: RUNS, route: Route::Shares },
+    Endpoint { path: "/api/v1/shares/{id}", allow: READS, route: Route::Shares },
+    Endpoint { path: "/healthz", allow: READS, route: Route::Health },
+    Endpoint { path: "/readyz", allow: READS, route: Route::Health },
+];
+
+impl Endpoint {
+    /// Whether a path is this one. What stands for the name is looked at by who answers.
+    fn is_at(&self, path: &str) -> bool {
+        match self.path.split_once('{') {
+            Some((before, _)) => path.starts_with(before),
+            None => path == self.path,
+        }
+    }
+}
 
 /// How a request is answered: at once, or when what it takes was done.
 pub type Answering =
@@ -138,45 +170,54 @@ async fn dispatch(
     request: Request<Incoming>,
 ) -> (Route, Result<Response<Outgoing>, Failure>) {
     let path = request.uri().path();
-    let (route, allow) = match path {
-        RUN_PATH => (Route::Run, RUNS),
-        IMAGES_PATH => (Route::Images, READS),
-        path if path.starts_with(RESULTS_PATH) => (Route::Results, READS),
-        path if path.starts_with(PROGRESS_PATH) => (Route::Progress, READS),
-        "/" | "/style.css" => (Route::Page, READS),
-        "/healthz" | "/readyz" => (Route::Health, READS),
-        _ => {
-            let detail = "there is /, /api/v1/run, /api/v1/results/{digest}, /api/v1/progress/{digest}, \
-                          /api/v1/images, /healthz and /readyz";
-            return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
-        }
+    let found =
+        API.iter().find(|endpoint| endpoint.is_at(path)).map(|found| (found.route, found.allow));
+    let is_page = || app.live.now().pages.find(path).is_some();
+    let Some((route, allow)) = found.or_else(|| is_page().then_some((Route::Page, READS))) else {
+        let paths = API.map(|endpoint| endpoint.path).join(", ");
+        let detail = format!("there is /, {paths}; /docs/api tells about them");
+        return (Route::Other, Err(Failure::new(ProblemKind::NotFound, detail)));
     };
     let method = request.method();
     if *method == Method::OPTIONS {
         return (route, Ok(options(allow)));
     }
     let is_read = *method == Method::GET || *method == Method::HEAD;
-    let is_allowed = if route == Route::Run { *method == Method::POST } else { is_read };
+    let is_allowed = if allow == RUNS { *method == Method::POST } else { is_read };
     if !is_allowed {
         return (route, Err(Failure::method_not_allowed(allow)));
     }
     let headers = request.headers();
-    let result = match path {
-        RUN_PATH => run::answer(app, client, request_id, request).await,
-        IMAGES_PATH => Ok(app.live.now().pages.images.respond(headers)),
-        path if route == Route::Results => match app.admit.arrive(&client, headers) {
+    let result = match route {
+        Route::Run => run::answer(app, client, request_id, request).await,
+        Route::Images => Ok(app.live.now().pages.images.respond(headers)),
+        Route::Shares if allow == RUNS => shares::keep(app, &client, request).await,
+        Route::Shares => match app.admit.arrive(&client, headers) {
+            Ok(_) => shares::find(app, method, path, headers).await,
+            Err(failure) => Err(failure),
+        },
+        Route::Results => match app.admit.arrive(&client, headers) {
             Ok(_) => results::answer(app, method, path, headers).await,
             Err(failure) => Err(failure),
         },
-        path if route == Route::Progress => match app.admit.arrive(&client, headers) {
+        Route::Progress => match app.admit.arrive(&client, headers) {
             Ok(_) => progress::answer(app, path).await,
             Err(failure) => Err(failure),
         },
-        "/" => Ok(app.live.now().pages.index.respond(headers)),
-        "/style.css" => Ok(app.live.now().pages.style.respond(headers)),
-        _ => Ok(health(app, path).await),
+        Route::Health => Ok(health(app, path).await),
+        Route::Page | Route::Other => page(app, path, headers),
     };
     (route, result)
+}
+
+/// A page, or a part of one.
+fn page(app: &App, path: &str, headers: &HeaderMap) -> Result<Response<Outgoing>, Failure> {
+    site::may_be_asked(path, headers)?;
+    let settings = app.live.now();
+    // A reload came in between.
+    let page = settings.pages.find(path);
+    let page = page.ok_or_else(|| Failure::new(ProblemKind::NotFound, "the page was replaced"))?;
+    Ok(page.respond(headers))
 }
 
 /// `GET /healthz`, `GET /readyz`.

@@ -7,6 +7,7 @@
 //! the link; until then, a job whose worker is lost is leased again and the client never knows.
 
 mod compose;
+mod confirm;
 mod execute;
 mod flight;
 mod landing;
@@ -24,6 +25,7 @@ use pe_proto::{Digest, Outcome};
 use tracing::{Span, debug, field, info};
 
 use super::access::{JobNote, Note};
+use super::admit::deadline;
 use super::app::App;
 use super::intake::{self, NotTaken};
 use super::outgoing::Outgoing;
@@ -34,6 +36,7 @@ use crate::driver::Order;
 use crate::respond::{Failure, QUEUE_POSITION, QUEUE_WAIT, whole_millis};
 use flight::{Wanted, board};
 
+pub use confirm::Confirmations;
 pub use execute::{NotRun, Progress, execute};
 pub use flight::{FlightRow, Flights};
 pub use landing::Landing;
@@ -56,6 +59,10 @@ pub async fn answer(
         Ok(caller) => caller,
         Err(failure) => return Err(failure.with_rest_of(body)),
     };
+    // Whether or not the job will wait: what is wrong is wrong for a known result, too.
+    if let Err(failure) = deadline(&parts.headers) {
+        return Err(failure.with_rest_of(body));
+    }
     let note = parts.extensions.get::<Note>();
     let form = JobForm::of(&parts.headers);
     let answer_form = form.as_ref().map_or(Form::Json, JobForm::answer);

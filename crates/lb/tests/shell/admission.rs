@@ -195,6 +195,18 @@ async fn a_deadline_that_is_no_whole_number_is_refused_and_one_that_cannot_be_me
     waits.hang_up();
 }
 
+#[tokio::test]
+async fn a_deadline_that_is_none_is_refused_for_a_known_result_too() {
+    let lb = Lb::start().await;
+    let worker = lb.worker("w1").await;
+    worker.serve_one_for(&lb).await;
+    let client = lb.client().await;
+    let known = r#"{"image":"busybox"}"#;
+    assert_eq!(run(&client, known, &[("pe-deadline-ms", "1")]).await.json()["cache"], "hit");
+    let answer = run(&client, known, &[("pe-deadline-ms", "86400001")]).await;
+    assert_eq!(refused(&answer), (400, "bad-request".to_owned()));
+}
+
 /// The second client has a key, as both have the address of this machine.
 #[tokio::test]
 async fn a_client_that_floods_the_queue_does_not_hold_up_another() {

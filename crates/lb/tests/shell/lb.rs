@@ -75,6 +75,12 @@ impl Lb {
         Self::start_in("127.0.0.1:0", "127.0.0.1:0", &toml, None, Some(workers)).await
     }
 
+    /// The same, and all that untrusted workers say is confirmed.
+    pub(crate) async fn confirming(workers: &str) -> Self {
+        let toml = "[workers]\nconfirm_percent = 100\nfile = \"@/workers.toml\"\n";
+        Self::start_in("127.0.0.1:0", "127.0.0.1:0", toml, None, Some(workers)).await
+    }
+
     /// With the listeners for clients that the settings name.
     pub(crate) async fn as_written(toml: &str) -> Self {
         Self::start_with("", "127.0.0.1:0", toml, None).await
@@ -148,6 +154,11 @@ impl Lb {
     /// Waits until the counts are so.
     pub(crate) async fn until(&mut self, what: impl FnMut(&Census) -> bool) -> Census {
         *self.census.wait_for(what).await.expect("a running load balancer")
+    }
+
+    /// Waits until nothing is done any more with results that were answered.
+    pub(crate) async fn settled(&self) {
+        self.app.flights.ended().await;
     }
 
     /// The counts, to be waited on.

@@ -13,7 +13,7 @@ const ANN: &str = "token of ann's worker";
 const BOB: &str = "token of bob's worker";
 
 /// A file of workers: name, token, more.
-fn workers(entries: &[(&str, &str, &str)]) -> String {
+pub(crate) fn workers(entries: &[(&str, &str, &str)]) -> String {
     let entry = |(name, token, more): &(&str, &str, &str)| {
         let digest = Digest::of(token.as_bytes()).hex();
         format!("[[worker]]\nname = \"{name}\"\ntoken_sha256 = \"{digest}\"\n{more}\n")
@@ -33,7 +33,7 @@ async fn reload(lb: &Lb) {
     assert_eq!(sent.answer().await.expect("an answer").status, 200);
 }
 
-async fn metrics(lb: &Lb) -> String {
+pub(crate) async fn metrics(lb: &Lb) -> String {
     String::from_utf8(lb.operator().await.get("/metrics").await.body).expect("text")
 }
 

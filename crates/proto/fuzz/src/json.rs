@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use pe_proto::api::{Answer, Content, FileContent, RunConfig, RunRequest};
+use pe_proto::api::{Answer, CachePolicy, Content, FileContent, PageState, RunConfig, RunRequest};
 use pe_proto::catalogue::Catalogue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -42,6 +42,18 @@ pub fn answer_json(data: &[u8]) -> bool {
     for file in answer.files.into_values() {
         check_content(file.content.into());
     }
+    true
+}
+
+/// Reads `data` as a [`PageState`] of the page.
+pub fn page_state_json(data: &[u8]) -> bool {
+    let Some(state) = json::<PageState>(data) else {
+        return false;
+    };
+    let args = state.command.clone().unwrap_or_default();
+    let request = state.into_request(args, Default::default(), CachePolicy::Off);
+    let text = serde_json::to_vec(&request).expect("a request is plain JSON");
+    assert!(run_request_json(&text), "a state is a job");
     true
 }
 

@@ -20,7 +20,7 @@ pub use frames::{
     welcome,
 };
 pub use headers::{in_header, journal_header, result_header};
-pub use json::{answer_json, catalogue_json, run_config_json, run_request_json};
+pub use json::{answer_json, catalogue_json, page_state_json, run_config_json, run_request_json};
 pub use playground::playground_expansion;
 pub use serial::serial;
 
@@ -28,7 +28,7 @@ pub use serial::serial;
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 21] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("answer_json", answer_json),
     ("archive", archive),
     ("catalogue_json", catalogue_json),
@@ -39,6 +39,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("in_header", in_header),
     ("journal_header", journal_header),
     ("lease_head", lease_head),
+    ("page_state_json", page_state_json),
     ("playground_expansion", playground_expansion),
     ("ready", ready),
     ("result_header", result_header),

@@ -28,6 +28,13 @@ pub struct Problem {
     pub request_id: Option<String>,
 }
 
+impl Problem {
+    /// Whether it is of a kind.
+    pub fn is(&self, kind: ProblemKind) -> bool {
+        self.type_uri.strip_prefix("urn:pe:problem:") == Some(kind.as_str())
+    }
+}
+
 /// Every kind of problem there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
@@ -49,6 +56,8 @@ pub enum ProblemKind {
     UnknownImage,
     /// The cache does not know the result of such a job.
     UnknownResult,
+    /// No such share is kept.
+    UnknownShare,
     /// The client was too slow to send.
     RequestTimeout,
     /// The client asks, runs or queues too much at a time.
@@ -77,7 +86,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::UnsupportedMediaType,
@@ -87,6 +96,7 @@ impl ProblemKind {
         Self::MethodNotAllowed,
         Self::UnknownImage,
         Self::UnknownResult,
+        Self::UnknownShare,
         Self::RequestTimeout,
         Self::TooManyRequests,
         Self::BudgetSpent,
@@ -113,6 +123,7 @@ impl ProblemKind {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::UnknownImage => "unknown-image",
             Self::UnknownResult => "unknown-result",
+            Self::UnknownShare => "unknown-share",
             Self::RequestTimeout => "request-timeout",
             Self::TooManyRequests => "too-many-requests",
             Self::BudgetSpent => "budget-spent",
@@ -140,6 +151,7 @@ impl ProblemKind {
             | Self::MethodNotAllowed
             | Self::UnknownImage
             | Self::UnknownResult
+            | Self::UnknownShare
             | Self::RequestTimeout
             | Self::TooManyRequests
             | Self::BudgetSpent => Fault::Client,

@@ -36,7 +36,7 @@ impl<'a> Word<'a> {
 pub(super) fn is_name(text: &str) -> bool {
     let is_first = |byte: &u8| byte.is_ascii_lowercase();
     let is_later = |byte: &u8| is_first(byte) || byte.is_ascii_digit() || *byte == b'_';
-    text.as_bytes().first().is_some_and(is_first) && text.as_bytes().iter().all(|b| is_later(b))
+    text.as_bytes().first().is_some_and(is_first) && text.as_bytes().iter().all(is_later)
 }
 
 /// Gives the words of a field that has a value that it accepts: each as the author wrote it, and

@@ -106,6 +106,7 @@ fn json_matches_its_vectors() {
     json("run_request_json-v1-full.json", &samples::run_request());
     let (config, _, _) = samples::run_request().split();
     json("run_config_json-v1-full.json", &config);
+    json("page_state_json-v1-full.json", &samples::page_state());
     json("answer_json-v1-full.json", &samples::answer());
     json("problem_json-v1-full.json", &samples::problem());
 }

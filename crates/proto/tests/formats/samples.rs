@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pe_proto::api::{
     Answer, AnswerFile, AnswerHead, CachePolicy, CacheStatus, Content, FileBytes, FileContent,
-    LimitsRequest, Phases, Problem, Requires, RunRequest,
+    LimitsRequest, PageState, Phases, Problem, Requires, RunRequest,
 };
 use pe_proto::archive::{Encoder, Kind};
 use pe_proto::catalogue::{self, Catalogue, Image, ImageConfig, Pack, Platform};
@@ -388,6 +388,22 @@ pub(crate) fn run_request() -> RunRequest {
         },
         requires: Requires { arch: Some(Arch::X86_64) },
         cache: CachePolicy::Refresh,
+    }
+}
+
+pub(crate) fn page_state() -> PageState {
+    let RunRequest { image, stdin, files, outputs, limits, .. } = run_request();
+    let values = [("optimise", "2"), ("warnings", "true")];
+    PageState {
+        v: 1,
+        image,
+        files,
+        stdin: stdin.expect("it has one"),
+        values: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        command: Some(texts(&["gcc", "main.c"])),
+        outputs,
+        limits,
+        job: Some("ab".repeat(32)),
     }
 }
 

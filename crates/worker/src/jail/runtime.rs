@@ -7,6 +7,7 @@
 //!                           /vms/<pid> start time of each VMM
 //!                           /zygotes/  saved guests; VMMs see it
 //!                           /root/     where the VMMs' root is put together
+//!                           /sockets/  control sockets, for the moment that they have a name
 //! ```
 //! A lock that can be taken is that of a dead worker. Its VMMs died with it, normally; any that
 //! did not are ended, each only if it is the very process that was noted: its number and the time
@@ -56,7 +57,7 @@ impl Runtime {
         let dir = base.join(&instance);
         make_dir(&dir)?;
         let lock = try_lock(&dir.join("lock"))?.ok_or(io::ErrorKind::AddrInUse)?;
-        for name in ["vms", "zygotes", "root"] {
+        for name in ["vms", "zygotes", "root", SOCKETS] {
             make_dir(&dir.join(name))?;
         }
         Ok(Self { dir, instance, _lock: lock })
@@ -85,6 +86,9 @@ impl Runtime {
         Ok(Note(path))
     }
 }
+
+/// Where control sockets get their names.
+pub(super) const SOCKETS: &str = "sockets";
 
 impl Drop for Runtime {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@ use pe_proto::Digest;
 use pe_proto::serial::Signal;
 use tokio::time::{Instant, timeout_at};
 
+use crate::limits::RINGS_MAX;
 use crate::vm::control::Control;
 use crate::vm::machine::Running;
 use crate::vm::process::Vmm;
@@ -22,6 +23,12 @@ pub(super) struct Deadline {
 impl Deadline {
     pub(super) fn after(within: Duration) -> Self {
         Self { at: Instant::now() + within, within }
+    }
+
+    /// When somebody who has not answered is asked once more.
+    fn next_ring(self) -> Self {
+        let within = self.within / RINGS_MAX;
+        Self { at: self.at.min(Instant::now() + within), within }
     }
 }
 
@@ -87,21 +94,30 @@ impl<C: Control> BootingVm<C> {
         };
         match end {
             End::Exited => Err(self.gone()),
-            End::Late => {
-                Err(StartError::Late { within: deadline.within, said: self.serial.tail() })
-            }
+            End::Late => Err(self.late(deadline)),
         }
     }
 
     /// Wakes the guest while there is no job: it looks, finds none, says that it is ready and
     /// goes on waiting. That proves that it lives, and an emulator has then translated the code
-    /// that the job needs first.
+    /// that the job needs first. A bell that it does not answer is rung again: one that comes
+    /// while the VMM still restores its devices may get lost, and one too many means nothing.
     pub(super) async fn look_around(&mut self, deadline: Deadline) -> Result<(), StartError> {
-        let woken = timeout_at(deadline.at, self.serial.wake()).await;
-        match woken {
-            Ok(Ok(())) => self.wait_ready(deadline).await,
-            Ok(Err(_)) => Err(self.gone()),
-            Err(_) => Err(StartError::Late { within: deadline.within, said: self.serial.tail() }),
+        loop {
+            let ring = deadline.next_ring();
+            match timeout_at(deadline.at, self.serial.wake()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(self.gone()),
+                Err(_) => return Err(self.late(deadline)),
+            }
+            match self.wait_ready(ring).await {
+                Err(StartError::Late { .. }) if ring.at < deadline.at => {
+                    let waited_ms = ring.within.as_millis();
+                    tracing::info!(pid = self.pid(), waited_ms, "guest is rung once more");
+                }
+                Err(StartError::Late { .. }) => return Err(self.late(deadline)),
+                ready => return ready,
+            }
         }
     }
 
@@ -115,6 +131,10 @@ impl<C: Control> BootingVm<C> {
         Running::new(self.vmm, self.control, self.serial, packs, answers)
     }
 
+    fn late(&self, deadline: Deadline) -> StartError {
+        StartError::Late { within: deadline.within, said: self.serial.tail() }
+    }
+
     fn gone(&self) -> StartError {
         let said = format!("{} {}", self.vmm.said(), self.serial.tail());
         StartError::Exited { said: said.trim().to_owned() }
@@ -125,3 +145,6 @@ enum End {
     Exited,
     Late,
 }
+
+#[cfg(test)]
+mod tests;

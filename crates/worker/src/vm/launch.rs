@@ -28,7 +28,8 @@ pub struct LauncherTerms {
     pub memory_mib: u64,
     /// How long a boot may take.
     pub boot_within: Duration,
-    /// What a host is granted that was said to be slow: no limit of a start is below it.
+    /// What a boot is granted on a host that was said to be slow: no time limit of a VM is less
+    /// than its share of that.
     pub patience: Duration,
     /// What confines VMMs.
     pub jail: Jail,
@@ -54,9 +55,9 @@ impl LauncherTerms {
         ReadyVm::new(Box::new(vm.into_running(packs, answers)), io)
     }
 
-    /// How long a restore may take.
+    /// How long a restore may take. One that hangs holds a slot as long.
     pub(super) fn restore_within(&self) -> Duration {
-        RESTORE.max(self.patience)
+        RESTORE.max(self.patience / RESTORES_PER_BOOT)
     }
 
     /// A VM's share of the host.
@@ -65,6 +66,10 @@ impl LauncherTerms {
         confinement.map_err(|source| StartError::Host { what: "confine the vmm", source })
     }
 }
+
+/// How much sooner than a booted guest a restored one is expected to wait: it was 3 to 30 times
+/// when measured, the less the more its host had to do.
+const RESTORES_PER_BOOT: u32 = 4;
 
 /// How much sooner than a booted guest a VMM is expected to answer.
 const ANSWERS_PER_BOOT: u32 = 40;

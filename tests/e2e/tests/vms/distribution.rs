@@ -103,7 +103,7 @@ fn a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_jo
     let answer = wait::until("the first job", long(), first)
         .map_err(|error| error.context(fetching.lab.logs()))?;
     let useful = began.elapsed();
-    let ran_on = answer.ran_on.as_ref().map(|ran_on| ran_on.worker.as_str());
+    let ran_on = answer.head.ran_on.as_ref().map(|ran_on| ran_on.worker.as_str());
     ensure!(ran_on == Some("fetcher"), "{ran_on:?}");
 
     // What a job waits for goes before what the catalogue has first.

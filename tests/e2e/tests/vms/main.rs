@@ -9,6 +9,7 @@ mod cached;
 mod daemons;
 mod distribution;
 mod exactness;
+mod examples;
 mod faults;
 mod fleet;
 mod journal;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         ("threats", threats::all()),
         ("pe", pe::all()),
         ("cached", cached::all()),
+        ("examples", examples::all()),
         ("daemons", daemons::all()),
         ("distribution", distribution::all()),
         ("load", load::all()),

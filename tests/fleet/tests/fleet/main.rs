@@ -4,4 +4,5 @@ mod activation;
 mod floods;
 mod hang_ups;
 mod kills;
+mod links;
 mod restarts;

@@ -1,5 +1,8 @@
 //! `pe image import` and `pe image pack`: sources to packs and entries of the catalogue.
 
+use std::path::Path;
+
+use pe_image::labels::Description;
 use pe_image::source::registry::Settings;
 use pe_image::store::Entry;
 use pe_image::{Caps, OciImage, PackFile, Source, SourceName, Store, pack as packs, source};
@@ -7,6 +10,7 @@ use pe_proto::Arch;
 use pe_proto::catalogue::{Image, Pack, Platform};
 
 use crate::arguments::image::{ImportArgs, PackArgs};
+use crate::limits::LABELS_BYTES_MAX;
 use crate::units::show_bytes;
 use crate::words::printable;
 
@@ -21,6 +25,14 @@ struct Wanted {
     source: Box<dyn Source>,
     image: OciImage,
     prefix: String,
+    /// By its labels, and by the file beside it.
+    description: Description,
+    /// Its labels say it has a form, but not a possible one.
+    is_form_bad: bool,
+    /// Tags beyond that of its name.
+    tags: Vec<String>,
+    /// Of a recipe.
+    stamp: Option<String>,
 }
 
 pub(super) fn import(args: &ImportArgs) -> Result<(String, u8), ImageFailure> {
@@ -33,7 +45,14 @@ pub(super) fn import(args: &ImportArgs) -> Result<(String, u8), ImageFailure> {
     let settings = settings::settings(&args.registry)?;
     let mut watch = Watch::new(args.quiet, 1);
     watch.say(&format!("looking at {}", printable(&args.source)));
-    let wanted = wanted(name, String::new(), &args.source, &source, arch, &settings)?;
+    let mut wanted = wanted(name, String::new(), &args.source, &source, arch, &settings)?;
+    if let Some(path) = &args.labels {
+        wanted.description = described_by(path)?.or(wanted.description);
+    }
+    wanted.stamp.clone_from(&args.stamp);
+    for tag in &args.tag {
+        wanted.tags.push(Name::read(&format!("{}:{tag}", wanted.name.name))?.tag);
+    }
     let store = Store::open(&args.store.into)?;
     make(&[wanted], &store, &mut watch, args.json)
 }
@@ -64,7 +83,20 @@ fn wanted(
 ) -> Result<Wanted, ImageFailure> {
     let source = source::open(source, settings)?;
     let image = source.image(arch)?;
-    Ok(Wanted { name, origin: text.to_owned(), source, image, prefix })
+    let (description, is_form_bad) = match Description::of_labels(&image.labels) {
+        Ok(description) => (description, false),
+        Err(_) => (Description::without_playground(&image.labels), true),
+    };
+    let (origin, tags) = (text.to_owned(), Vec::new());
+    Ok(Wanted { name, origin, source, image, prefix, description, is_form_bad, tags, stamp: None })
+}
+
+/// The description in a file, which somebody asked for: it must be good.
+pub(super) fn described_by(path: &Path) -> Result<Description, ImageFailure> {
+    let text = settings::read(path, LABELS_BYTES_MAX)?;
+    let text = String::from_utf8_lossy(&text);
+    Description::of_toml(&text)
+        .map_err(|why| ImageFailure::Description { path: path.to_owned(), why })
 }
 
 /// Packs images and enters them into the catalogue.
@@ -97,7 +129,11 @@ fn make(
         made.digest.hex().get(..12).unwrap_or_default(),
         show_bytes(made.bytes)
     );
-    Ok((text + &notes(&made), 0))
+    let bad = all.iter().filter(|it| it.is_form_bad && it.description.playground.is_none());
+    let bad: String = bad
+        .map(|it| format!("  {} has no form: `pe image lint` tells why\n", it.name.name))
+        .collect();
+    Ok((text + &notes(&made) + &bad, 0))
 }
 
 /// What was left out on the way, if anything.
@@ -118,8 +154,10 @@ fn notes(made: &PackFile) -> String {
 /// The image as the catalogue has it: with the same name's platforms for other architectures, if
 /// it is there already.
 fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
-    let Wanted { name, origin, image, .. } = wanted;
-    let label = |key: &str| image.labels.get(&format!("org.opencontainers.image.{key}")).cloned();
+    let Wanted { name, origin, image, description, tags, .. } = wanted;
+    let description = description.clone();
+    let mut tags = [std::slice::from_ref(&name.tag), tags].concat();
+    tags.dedup();
     let is_same = |it: &&Entry| it.image.name == name.name && it.image.tags.contains(&name.tag);
     let mut platforms: Vec<Platform> =
         there.iter().find(is_same).map(|it| it.image.platforms.clone()).unwrap_or_default();
@@ -127,19 +165,20 @@ fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
     platforms.push(Platform {
         arch: image.arch,
         digest: image.manifest,
-        pack: Pack { digest: made.digest, bytes: made.bytes },
+        pack: Pack { digest: made.digest, bytes: made.bytes, prefix: wanted.prefix.clone() },
         config: image.config.clone(),
     });
     platforms.sort_by_key(|platform| platform.arch);
     Entry {
-        stamp: None,
-        origin: Some(origin.clone()),
+        stamp: wanted.stamp.clone(),
+        origin: wanted.stamp.is_none().then(|| origin.clone()),
         image: Image {
             name: name.name.clone(),
-            tags: vec![name.tag.clone()],
-            title: label("title").unwrap_or_else(|| name.name.clone()),
-            description: label("description").unwrap_or_default(),
+            tags,
+            title: description.title.unwrap_or_else(|| name.name.clone()),
+            description: description.description.unwrap_or_default(),
             platforms,
+            playground: description.playground,
         },
     }
 }

@@ -1,21 +1,23 @@
 //! `pe image inspect` and `pe image lint`: what an image says of itself.
 
+use std::path::Path;
+
+use pe_image::lint::{self, Severity};
 use pe_image::{OciImage, Packing, SourceName, source};
 use serde_json::{Value, json};
 
 use crate::arguments::ArchArg;
 use crate::arguments::image::{InspectArgs, LintArgs, RegistryArgs};
+use crate::limits::LABELS_BYTES_MAX;
 use crate::table;
 use crate::units::show_bytes;
 use crate::words::printable;
 
+use super::import::described_by;
 use super::{ImageFailure, arch, pretty, settings};
 
 /// What `lint` exits with when it has found something.
 const FOUND: u8 = 1;
-
-/// Where an image's form and examples are.
-const PLAYGROUND: &str = "program-explorer.playground";
 
 pub(super) fn inspect(args: &InspectArgs) -> Result<(String, u8), ImageFailure> {
     let image = image(&args.source, args.arch, &args.registry)?;
@@ -95,35 +97,35 @@ fn as_text(image: &OciImage) -> String {
 }
 
 pub(super) fn lint(args: &LintArgs) -> Result<(String, u8), ImageFailure> {
-    let image = image(&args.source, args.arch, &args.registry)?;
-    let found = flaws(&image);
-    let status = if found.is_empty() { 0 } else { FOUND };
-    if args.json {
-        return Ok((pretty(&json!({"flaws": found}))?, status));
+    let is_file = Path::new(&args.source).extension().is_some_and(|ending| ending == "toml");
+    if args.as_labels {
+        let path = Path::new(&args.source);
+        let described = described_by(path)?;
+        let labels = described
+            .labels()
+            .map_err(|why| ImageFailure::Description { path: path.to_owned(), why })?;
+        return Ok((pretty(&labels)?, 0));
     }
-    let lines = found.iter().map(|flaw| format!("{}\n", printable(flaw)));
+    let found = if is_file {
+        let text = settings::read(Path::new(&args.source), LABELS_BYTES_MAX)?;
+        lint::toml(&String::from_utf8_lossy(&text))
+    } else {
+        let image = image(&args.source, args.arch, &args.registry)?;
+        lint::labels(&image.labels, &image.config)
+    };
+    let is_bad = found.iter().any(|each| each.severity == Severity::Error || args.strict);
+    let status = if is_bad { FOUND } else { 0 };
+    if args.json {
+        return Ok((pretty(&json!({"findings": found}))?, status));
+    }
+    let lines = found.iter().map(|each| {
+        let severity = match each.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let (at, reason) = (printable(&each.pointer), printable(&each.reason));
+        format!("{severity}: {at}: {reason}\n    {}\n", printable(&each.mend))
+    });
     let text: String = lines.collect();
     Ok((if text.is_empty() { "The labels are good.\n".to_owned() } else { text }, status))
-}
-
-fn flaws(image: &OciImage) -> Vec<String> {
-    let mut found = Vec::new();
-    for key in ["title", "description"] {
-        let key = format!("org.opencontainers.image.{key}");
-        if image.labels.get(&key).is_none_or(|text| text.trim().is_empty()) {
-            found.push(format!("there is no label {key}, which people are shown"));
-        }
-    }
-    match image.labels.get(PLAYGROUND) {
-        None => {
-            found
-                .push(format!("there is no label {PLAYGROUND}, so it has no form and no examples"));
-        }
-        Some(text) => {
-            if let Err(why) = serde_json::from_str::<Value>(text) {
-                found.push(format!("the label {PLAYGROUND} is not JSON: {why}"));
-            }
-        }
-    }
-    found
 }

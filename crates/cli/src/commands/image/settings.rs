@@ -45,7 +45,7 @@ fn dockers() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-fn read(path: &Path, most: u64) -> Result<Vec<u8>, ImageFailure> {
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>, ImageFailure> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     let read = read.and_then(|count| match u64::try_from(count) {

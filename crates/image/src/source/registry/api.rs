@@ -223,7 +223,11 @@ impl Api {
                 Some(NoConnection(why)) => RegistryError::Connect { host, why: Arc::clone(why) },
                 None => {
                     let why = source.map_or_else(|| error.to_string(), ToString::to_string);
-                    RegistryError::Broken { host, why }
+                    let http = source.and_then(|source| source.downcast_ref::<hyper::Error>());
+                    match http.is_some_and(hyper::Error::is_parse) {
+                        true => RegistryError::Answer { host, why },
+                        false => RegistryError::Broken { host, why },
+                    }
                 }
             }
         })

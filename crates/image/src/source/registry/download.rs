@@ -13,7 +13,7 @@ use http::{HeaderName, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use pe_proto::Digest;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -31,7 +31,7 @@ pub(super) struct Download<'a> {
     is_done: bool,
     task: AbortHandle,
     /// The runtime must be there as long as this is.
-    source: PhantomData<&'a Runtime>,
+    source: PhantomData<&'a Handle>,
 }
 
 /// Why a download does not go on.
@@ -47,7 +47,7 @@ enum Stop {
 
 /// Begins to download a layer.
 pub(super) fn start<'a>(
-    runtime: &'a Runtime,
+    runtime: &'a Handle,
     api: &Arc<Api>,
     digest: Digest,
     bytes: u64,

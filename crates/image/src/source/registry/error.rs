@@ -116,16 +116,16 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether the same may work a moment later.
+    /// Whether the same may work a moment later. Answers that may are repeated where they come.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Silent { .. } | Self::Broken { .. } => true,
-            Self::Status { status, .. } => may_pass(*status),
             Self::NotAllowed(_)
             | Self::Connect { .. }
             | Self::Led { .. }
             | Self::Unauthorized { .. }
             | Self::Credentials(_)
+            | Self::Status { .. }
             | Self::Answer { .. }
             | Self::Late { .. }
             | Self::OtherManifest { .. }

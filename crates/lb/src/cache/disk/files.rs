@@ -1,11 +1,11 @@
-//! The files of the cache, one a result. All of this blocks.
+//! The files of a store, one an entry. All of this blocks.
 //!
 //! ```text
 //! magic    8 bytes   "PERES\0\0\x01" (the last byte is the version)
-//! job      32 bytes  digest of the job, as in the name
+//! name     32 bytes  digest of the job, or of a share's name, as in the file's name
 //! hash     32 bytes  SHA-256 of the body
 //! length   u64le     of the body
-//! body     the result in the binary form
+//! body     of a result its binary form, of a share its JSON
 //! ```
 //!
 //! A name is the digest's 64 digits, below a folder of the first two. Whatever else lies in the
@@ -33,21 +33,21 @@ const UNFINISHED: &str = "unfinished-";
 
 /// A directory of results.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(crate) struct Files {
     root: Arc<Path>,
     names: Arc<AtomicU64>,
 }
 
 /// A file that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) digest: Digest,
-    pub(super) length: u64,
+pub(crate) struct Found {
+    pub(crate) digest: Digest,
+    pub(crate) length: u64,
 }
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotRead {
+pub(crate) enum NotRead {
     #[error("there is none")]
     Absent,
     #[error("it is not what it says")]
@@ -59,7 +59,7 @@ pub(super) enum NotRead {
 impl Files {
     /// Makes the directory if it is not there, for nobody else to read: results are their
     /// clients'.
-    pub(super) fn open(root: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         // Found out now, not with the first result.
         let probe = root.join(format!("{UNFINISHED}{}-probe", std::process::id()));
@@ -69,7 +69,7 @@ impl Files {
     }
 
     /// Writes a result; returns the length of its file.
-    pub(super) fn write(&self, job: Digest, body: &[u8]) -> io::Result<u64> {
+    pub(crate) fn write(&self, job: Digest, body: &[u8]) -> io::Result<u64> {
         let place = self.place(job);
         if let Some(folder) = place.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -86,7 +86,7 @@ impl Files {
     }
 
     /// Reads a result and checks it.
-    pub(super) fn read(&self, job: Digest) -> Result<Vec<u8>, NotRead> {
+    pub(crate) fn read(&self, job: Digest) -> Result<Vec<u8>, NotRead> {
         let mut file = File::open(self.place(job)).map_err(|error| {
             let is_absent = error.kind() == io::ErrorKind::NotFound;
             if is_absent { NotRead::Absent } else { NotRead::Io(error) }
@@ -108,12 +108,12 @@ impl Files {
     }
 
     /// Removes results; says how many were there.
-    pub(super) fn remove(&self, jobs: &[Digest]) -> usize {
+    pub(crate) fn remove(&self, jobs: &[Digest]) -> usize {
         jobs.iter().filter(|job| fs::remove_file(self.place(**job)).is_ok()).count()
     }
 
     /// All results by names and lengths, the oldest first. What cannot be looked at is not there.
-    pub(super) fn scan(&self) -> Vec<Found> {
+    pub(crate) fn scan(&self) -> Vec<Found> {
         let mut found: Vec<(SystemTime, Found)> = Vec::new();
         for folder in list(&self.root) {
             if folder.file_name().is_some_and(is_unfinished) {

@@ -14,7 +14,9 @@ pub struct Class {
     pub requests: Option<Rate>,
     /// Jobs that are really run.
     pub runs: Option<Rate>,
-    /// CPU time of these; a cell is a millisecond.
+    /// New shares; a cell is a KiB.
+    pub shares: Option<Rate>,
+    /// CPU time of runs; a cell is a millisecond.
     pub cpu: Option<Rate>,
     /// The most wall clock that a job may ask for, in milliseconds, if less than all may.
     pub wall_ms_max: Option<u64>,
@@ -30,6 +32,7 @@ impl Default for Class {
             name: String::new(),
             requests: None,
             runs: None,
+            shares: None,
             cpu: None,
             wall_ms_max: None,
             queued_max: usize::MAX,

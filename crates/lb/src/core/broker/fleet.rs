@@ -337,6 +337,16 @@ impl Fleet {
         })
     }
 
+    /// Whether a slot that fits is parked beside this one.
+    pub(super) fn has_another(&self, fit: Fit, slot: SlotId) -> bool {
+        let groups = self.by_fit.get(&fit).into_iter().flatten();
+        let mut workers = groups
+            .filter_map(|id| self.groups.get(id))
+            .flat_map(|group| group.by_latest.values())
+            .filter_map(|id| self.workers.get(id));
+        workers.any(|worker| worker.slots.values().any(|each| *each != slot))
+    }
+
     fn latest_of(&self, fit: Fit, is_wanted: impl Fn(WorkerId) -> bool) -> Option<SlotId> {
         let groups = self.by_fit.get(&fit)?.iter().filter_map(|id| self.groups.get(id));
         let latest = |group: &Group| {

@@ -76,7 +76,7 @@ impl Broker {
         now: Moment,
     ) -> Option<LeaseId> {
         let found = self.jobs.get(&job)?;
-        let position = found.position;
+        let (position, is_spare) = (found.position, found.spare.is_some());
         let Taken { worker, until: slot_until, signs } = self.fleet.unpark(slot)?;
         self.timers.unset(slot_until, Timer::Slot(slot));
         let lease = LeaseId(self.next_lease);
@@ -84,12 +84,15 @@ impl Broker {
         let deadline = found.wall.saturating_add(self.terms.lease_grace);
         let until = now.after(deadline);
         self.timers.set(until, Timer::Lease(lease));
-        let is_watched = signs && found.spare.is_none() && self.terms.hedge.percent > 0;
+        let is_watched = signs && !is_spare && self.terms.hedge.percent > 0;
         let sign = if is_watched { self.await_sign(lease, worker, now) } else { Sign::Unasked };
         let began = now;
         self.pace.begin(lane.fit);
         self.leases.insert(lease, Lease { job, slot, worker, lane, began, until, is_hedge, sign });
         self.leased_slots.insert(slot, lease);
+        if is_spare {
+            self.spare_leases.insert(lease);
+        }
         self.decisions.push_back(Decision::Lease {
             lease,
             slot,
@@ -105,6 +108,7 @@ impl Broker {
     /// Forgets a lease, but not that there was one.
     pub(super) fn end_lease(&mut self, lease: LeaseId, how: Over, now: Moment) -> Option<Lease> {
         let ended = self.leases.remove(&lease)?;
+        self.spare_leases.remove(&lease);
         // Only these had the time that a job of its kind takes.
         let fit = ended.lane.fit;
         match how {
@@ -198,7 +202,10 @@ impl Broker {
         found.state = JobState::Waiting { lane, until };
         match self.fleet.latest_parked(lane) {
             Some(slot) => self.lease(job, slot, now),
-            None => self.enqueue(job, lane, until),
+            None => {
+                self.displace(lane, now);
+                self.enqueue(job, lane, until);
+            }
         }
     }
 

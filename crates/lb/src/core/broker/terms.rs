@@ -94,7 +94,7 @@ pub struct Submission {
 }
 
 /// A run that is only made with a slot that nobody else wants: leased at once or refused, never
-/// queued, never hedged, never leased again.
+/// queued, never hedged, never leased again, and given up for a client that would have to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spare {
     /// Whose workers are not asked.
@@ -197,7 +197,7 @@ pub enum Refusal {
     NoWorker,
     /// Each worker that took it was lost.
     WorkerLost,
-    /// A spare run, and no slot to spare.
+    /// A spare run, and no slot to spare, or none any more.
     NoSpare,
 }
 

@@ -9,6 +9,7 @@ use crate::core::ids::OwnerKey;
 use crate::limits::PACE_ENDS_MIN;
 
 mod cold;
+mod spare;
 
 const WALL: Duration = Duration::from_secs(10);
 
@@ -442,28 +443,6 @@ fn a_worker_in_quarantine_or_drained_gets_no_leases_and_keeps_its_slots_parked()
     assert_eq!(decisions(&mut broker), [], "still drained");
     broker.drain_worker(WorkerId(1), false, at(13));
     assert_eq!(leases(&mut broker), [(1, 2)]);
-}
-
-#[test]
-fn a_spare_run_takes_only_slots_that_nobody_waits_for_and_of_those_it_may_ask() {
-    let mut broker = broker();
-    let run = |broker: &mut Broker, id: u64, not: u8, who: Who| {
-        let spare = Some(Spare { not: [Some(OwnerKey([not; 16])), None], who });
-        broker.submit(Submission { spare, ..job(id, 9, 1) }, at(0));
-        decisions(broker)
-    };
-    let refused = |id| [Decision::Refuse { job: JobId(id), refusal: Refusal::NoSpare }];
-    assert_eq!(run(&mut broker, 1, 0, Who::Anybody), refused(1), "no slot is parked");
-    park(&mut broker, 1, 1, at(0));
-    assert_eq!(run(&mut broker, 2, 1, Who::Anybody), refused(2), "its owner is worker 1's");
-    assert_eq!(run(&mut broker, 3, 0, Who::Trusted), refused(3), "worker 1 is not trusted");
-    broker.submit(job(4, 1, 2), at(0));
-    assert_eq!(run(&mut broker, 5, 0, Who::Anybody), refused(5), "job 4 waits");
-    broker.close(JobId(4), at(0));
-    let leased = run(&mut broker, 6, 0, Who::Untrusted);
-    assert!(matches!(leased[..], [Decision::Lease { job: JobId(6), .. }]), "{leased:?}");
-    broker.slot_gone(SlotId(1), at(1));
-    assert_eq!(refusals(&mut broker), [(6, Refusal::WorkerLost)], "not leased again");
 }
 
 /// Jobs of a client, each leased in turn by parking slots; their order.

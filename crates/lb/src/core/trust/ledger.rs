@@ -28,12 +28,23 @@ pub enum Fault {
     Late,
     /// A lease that it did not bring to an end, or a connection that broke with leases on it.
     Lost,
+    /// A result that is not what trusted workers have, who agree among themselves.
+    Contradicted,
+    /// A result that is not what another untrusted worker has.
+    Disputed,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::NotGiven, Self::Twice, Self::Late, Self::Lost];
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::NotGiven,
+        Self::Twice,
+        Self::Late,
+        Self::Lost,
+        Self::Contradicted,
+        Self::Disputed,
+    ];
 
     /// Label.
     pub fn as_str(self) -> &'static str {
@@ -43,15 +54,21 @@ impl Fault {
             Self::Twice => "twice",
             Self::Late => "late",
             Self::Lost => "lost",
+            Self::Contradicted => "contradicted",
+            Self::Disputed => "disputed",
         }
     }
 
     /// How much it counts. Three that no honest worker ever does are enough for a quarantine; of
-    /// what a bad link or a crash does, ten in a few minutes.
+    /// what a bad link or a crash does, ten in a few minutes. Who is contradicted lies, or ran a
+    /// program that looks at its processor: six in a few minutes. Who is in a dispute may be the
+    /// honest one of the two, so that is counted and held against nobody.
     fn weight(self) -> f64 {
         match self {
             Self::Malformed | Self::NotGiven | Self::Twice => 4.0,
+            Self::Contradicted => 2.0,
             Self::Late | Self::Lost => 1.0,
+            Self::Disputed => 0.0,
         }
     }
 }
@@ -112,6 +129,9 @@ impl Ledger {
 
     /// Counts a fault. If it is one too many, a quarantine begins: its end is returned.
     pub fn strike(&mut self, name: &Arc<str>, fault: Fault, now: Moment) -> Option<Moment> {
+        if fault.weight() <= 0.0 {
+            return None;
+        }
         let terms = self.terms;
         let record = self.record(name, now)?;
         record.settle(now, &terms);

@@ -76,6 +76,7 @@ pub(super) async fn answer(
                 Failure::new(ProblemKind::BadRequest, detail).at("/job")
             })?;
             app.flights.purge(digest);
+            app.confirmations.purge(digest);
             let forgotten = app.cache.purge(digest).await;
             info!(job = digest.hex(), forgotten, "result purged");
             json(&match forgotten {

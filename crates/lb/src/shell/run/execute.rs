@@ -11,8 +11,9 @@ use tracing::{info, warn};
 use super::landing::{Facts, Landing};
 use super::receive::{Unusable, receive};
 use crate::core::admission::memory::NoRoom;
-use crate::core::broker::{Claim, Loss, Refusal};
-use crate::driver::{Busy, Delivery, JobVerdict, Order};
+use crate::core::broker::{Claim, Loss, Refusal, Spare};
+use crate::core::ids::{ClientKey, NOBODY};
+use crate::driver::{Busy, Delivery, JobVerdict, Order, RunningJob};
 use crate::shell::app::App;
 
 /// How far a run is.
@@ -68,10 +69,38 @@ pub async fn execute(
     order: Arc<Order>,
     progress: &watch::Sender<Progress>,
 ) -> Result<Arc<Landing>, NotRun> {
-    let started = Instant::now();
     let claim = claim.into();
-    let client = claim.client;
-    let mut running = app.driver.submit(claim, Arc::clone(&order)).await?;
+    let running = app.driver.submit(claim, Arc::clone(&order)).await?;
+    finish(app, running, claim.client, digest, order, progress).await
+}
+
+/// The same for a job that nobody waits for: once, and only with a slot to spare.
+///
+/// # Errors
+/// It was not run.
+///
+/// # Cancel safety
+/// As that of [`execute`].
+pub(super) async fn execute_spare(
+    app: &App,
+    spare: Spare,
+    digest: Digest,
+    order: Arc<Order>,
+) -> Result<Arc<Landing>, NotRun> {
+    let running = app.driver.submit_spare(spare, Arc::clone(&order)).await?;
+    let (progress, _) = watch::channel(Progress::Running);
+    finish(app, running, NOBODY, digest, order, &progress).await
+}
+
+async fn finish(
+    app: &App,
+    mut running: RunningJob,
+    client: ClientKey,
+    digest: Digest,
+    order: Arc<Order>,
+    progress: &watch::Sender<Progress>,
+) -> Result<Arc<Landing>, NotRun> {
+    let started = Instant::now();
     let mut reported: Option<Arc<Landing>> = None;
     let facts = |meta: ResultMeta| Facts {
         client,

@@ -3,7 +3,8 @@
 //! Whoever waits has a [`Seat`]; the last seat that is dropped before the result is whole ends
 //! the run. After that the task goes on: whoever read all of a large result as it came has left
 //! before it can be kept. The task publishes the result before it says that the run is over, so whoever comes
-//! too late for the flight finds it in the cache.
+//! too late for the flight finds it in the cache. A result of an untrusted worker is not published;
+//! when all have it, the task looks for another worker that [says the same](super::confirm).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::confirm::{Subject, confirm};
 use super::execute::{NotRun, Progress, execute};
 use super::landing::Landing;
 use super::{compose, is_proof};
@@ -207,7 +209,8 @@ async fn run(
     let Some((claim, ticket)) = claim.zip(ticket) else { return };
     let fare = Fare(Some(ticket), Arc::clone(&order));
     let age = app.cache.age(digest);
-    let last = match execute(&app, claim, digest, order, &progress).await {
+    let mut doubtful = None;
+    let last = match execute(&app, claim, digest, Arc::clone(&order), &progress).await {
         Ok(landing) => {
             closing.landed();
             fare.pay(landing.meta());
@@ -217,7 +220,10 @@ async fn run(
                 app.readiness.prove(arch);
             }
             let kept = match rules::check(policy, landing.outcome()) {
-                Ok(()) if !is_trusted(&landing) => Err(NotKept::Untrusted),
+                Ok(()) if !is_trusted(&landing) => {
+                    doubtful = Some(Arc::clone(&landing));
+                    Err(NotKept::Untrusted)
+                }
                 Ok(()) => app.cache.publish(digest, age, &head, landing.pieces()).await,
                 Err(why) => Err(why),
             };
@@ -235,6 +241,11 @@ async fn run(
     // In this order: who comes from now on finds the result in the cache, or runs the job anew.
     drop(closing);
     progress.send_replace(last);
+    drop(progress);
+    if let Some(landing) = doubtful {
+        // Nobody waits for what is done from here on.
+        Box::pin(confirm(&app, Subject { digest, age, order }, landing)).await;
+    }
 }
 
 /// What a flight costs whoever started it. If nobody stays to the end, it is what its worker was

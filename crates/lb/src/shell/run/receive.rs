@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::landing::{Facts, Landing};
 use crate::core::admission::memory::{Kind, NoRoom};
-use crate::core::ids::ClientKey;
+use crate::core::ids::{ClientKey, NOBODY};
 use crate::driver::{PieceLost, Pieces, Receipt};
 use crate::limits::{RELAY_HELD_BYTES, RESULT_ROOM_WAIT, RESULT_SHARE_WAIT};
 use crate::shell::app::App;
@@ -147,6 +147,11 @@ pub(super) const RESULT_PATIENCE: Patience =
 pub(super) async fn make_room(app: &App, client: ClientKey, bytes: u64) -> Result<Room, NoRoom> {
     let mut room = app.memory.room(Kind::Result, client);
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    room.grow_in_time(bytes, RESULT_PATIENCE).await?;
+    if client == NOBODY {
+        // What no client waits for does not wait for room that clients want.
+        room.grow(bytes)?;
+    } else {
+        room.grow_in_time(bytes, RESULT_PATIENCE).await?;
+    }
     Ok(room)
 }

@@ -5,9 +5,11 @@
 //! VMM may come to be in the hands of its guest: each call has a time limit, and of what it
 //! answers no more than [`API_ANSWER_BYTES_MAX`] is taken.
 
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream as StdUnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +28,7 @@ use crate::limits::{API_ANSWER_BYTES_MAX, API_REPLY, API_SAVE};
 use crate::vm::VmError;
 use crate::vm::console::printable;
 use crate::vm::control::Control;
+use crate::vm::launch::fd_path;
 use crate::vm::pty::Line;
 
 /// The worker's end.
@@ -38,20 +41,26 @@ pub(super) struct Api {
     _connection: JoinSet<()>,
 }
 
-/// A connection that waits to be accepted, and the listener to accept it from.
-pub(super) fn pair() -> io::Result<(StdUnixStream, OwnedFd)> {
-    let dir = mkdtemp(&std::env::temp_dir().join("pe-api-XXXXXX"))?;
-    let path = dir.join("api");
-    let made = UnixListener::bind(&path).and_then(|listener| {
+/// A connection that waits to be accepted, and the listener to accept it from. They meet in
+/// `base`, which is part of what the next worker sweeps: this one may be killed half-way.
+pub(super) fn pair(base: &Path) -> io::Result<(StdUnixStream, OwnedFd)> {
+    let dir = mkdtemp(&base.join("api-XXXXXX"))?;
+    let made = File::open(&dir).and_then(|open| {
+        // By its descriptor, because a socket's path has to be short and this one need not be.
+        let path = format!("{}/{SOCKET}", fd_path(open.as_raw_fd()));
+        let listener = UnixListener::bind(&path)?;
         let stream = StdUnixStream::connect(&path)?;
         stream.set_nonblocking(true)?;
         Ok((stream, listener.into()))
     });
     // From here on nobody can connect, whoever may enter the directory.
-    let _ = std::fs::remove_file(&path);
-    std::fs::remove_dir(&dir)?;
+    let _ = fs::remove_file(dir.join(SOCKET));
+    fs::remove_dir(&dir)?;
     made
 }
+
+/// The socket's name while it has one.
+const SOCKET: &str = "api";
 
 impl Api {
     /// Speaks on a connection. Nothing is sent yet.

@@ -48,7 +48,7 @@ impl Launcher {
         start: Start<'_>,
         confinement: Confinement,
     ) -> Result<BootingVm<Api>, StartError> {
-        let (stream, listener) = api::pair().map_err(no_socket)?;
+        let (stream, listener) = api::pair(&self.terms.jail.sockets()).map_err(no_socket)?;
         let (line, terminal) = pty::pair().map_err(no_socket)?;
         let mut fds = Descriptors::default();
         let api = fds.give(listener);

@@ -230,7 +230,25 @@ impl Model {
             self.jobs.remove(&id);
             return self.refuse(id, Refusal::NoSpare);
         }
+        if self.latest_for(&self.jobs[&id]).is_none() {
+            let job = self.jobs[&id].clone();
+            self.displace(&job);
+        }
         self.wait_until(id, until.min(deadline.max(self.now)));
+    }
+
+    /// The youngest spare run whose slot the job could have makes room.
+    fn displace(&mut self, job: &ModelJob) {
+        let is_spare = |lease: &ModelLease| self.jobs[&lease.job].is_spare;
+        let mut leases = self.leases.iter().rev();
+        let found = leases.find(|(_, held)| is_spare(held) && self.may_take(held.worker, job));
+        if let Some(lease) = found.map(|(id, _)| *id) {
+            let now = self.now;
+            let (over, _) = self.end(lease, Some(now));
+            self.jobs.remove(&over.job);
+            self.refuse(over.job, Refusal::NoSpare);
+            self.decisions.push(Decision::Cancel { slot: over.slot });
+        }
     }
 
     fn wait_until(&mut self, id: JobId, until: Moment) {

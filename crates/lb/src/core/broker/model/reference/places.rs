@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Model, ModelJob, ModelLease, ModelState, WALL};
 use crate::core::broker::model::events::{owner, priority};
 use crate::core::broker::{Claim, Place, Refusal, Spare};
-use crate::core::ids::{ClientKey, Fit, JobId};
+use crate::core::ids::{ClientKey, Fit, JobId, SlotId};
 use crate::core::moment::Moment;
 use crate::limits::PACE_ENDS_MIN;
 
@@ -111,7 +111,11 @@ impl Model {
                 let (owner, is_trusted) = owner(worker);
                 offering.contains(&worker) && spare.admits(owner, is_trusted)
             });
-            match slot.filter(|_| self.waiting() == 0) {
+            let is_another = |slot: &SlotId| {
+                let mut others = self.parked.iter().filter(|(each, ..)| each != slot);
+                others.any(|(_, worker, ..)| offering.contains(worker))
+            };
+            match slot.filter(|slot| self.waiting() == 0 && is_another(slot)) {
                 None => self.refuse(id, Refusal::NoSpare),
                 Some(slot) => {
                     self.jobs.insert(id, job);
@@ -124,6 +128,7 @@ impl Model {
         let patience = deadline.map(|deadline| deadline.saturating_sub(service));
         let patience = self.queue_wait(fit).min(patience.unwrap_or(Duration::MAX));
         if self.latest_for(&job).is_none() {
+            self.displace(&job);
             let place = self.place(id, &job);
             let is_fresh = |job: &&ModelJob| {
                 matches!(job.state, ModelState::Waiting(_)) && job.avoid.is_none()

@@ -1,0 +1,1 @@
+curl -sS --fail-with-body --compressed "$LB/api/v1/images"
