@@ -49,7 +49,8 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo xtask check
-	shellcheck -x $$(git ls-files '*.sh' .ci/run tests/nested/guest)
+	shellcheck -x $$(git ls-files '*.sh' ':!docs/examples' .ci/run tests/nested/guest)
+	shellcheck -s sh docs/examples/*.sh
 
 ## bench-import  Import of a large image against skopeo, umoci and mkfs.erofs (RUNS=n of each)
 .PHONY: bench-import

@@ -64,7 +64,8 @@ watch_memory() { # PID
   done
 }
 # What skopeo and umoci need of the tools' libraries is no part of what is measured.
-export LD_LIBRARY_PATH=$tools/lib/$(uname -m)-linux-gnu
+machine=$(uname -m)
+export LD_LIBRARY_PATH=$tools/lib/$machine-linux-gnu
 ours() {
   local wall user system kib bytes
   timed "$pe" image import "docker://127.0.0.1:$port/made:1" --local-registry "127.0.0.1:$port" --into "$work/images" --quiet &

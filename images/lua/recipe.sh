@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034  # read by ../pack.sh
+# shellcheck shell=bash disable=SC2034,SC2154  # read and set by ../pack.sh
 packages=(lua5.4 busybox)
 cmd='["lua5.4"]'
 
