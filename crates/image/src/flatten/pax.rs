@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn values_may_hold_any_bytes() {
-        let it = pax(b"11 path=a\nb\n32 SCHILY.xattr.user.x=\n=\0\xff 1 a\n").expect("good");
+        let it = pax(b"12 path=a\nb\n32 SCHILY.xattr.user.x=\n=\0\xff 1 a\n").expect("good");
         assert_eq!(it.path.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(it.xattrs, [(b"user.x".to_vec(), b"\n=\0\xff 1 a".to_vec())]);
     }
@@ -166,7 +166,7 @@ mod tests {
         for (text, time) in [
             (&b"16 mtime=10.250\n"[..], (10, 250_000_000)),
             (b"15 mtime=-1.25\n", (-2, 750_000_000)),
-            (b"27 mtime=1.0000000019999999\n", (1, 1)),
+            (b"28 mtime=1.0000000019999999\n", (1, 1)),
             (b"11 mtime=7\n", (7, 0)),
         ] {
             let it = pax(text).expect("good");
@@ -178,7 +178,7 @@ mod tests {
     fn records_that_lie_are_refused() {
         for text in [
             &b"99 path=a\n"[..],
-            b"9 path=a\n",
+            b"8 path=a\n",
             b"10 path=a",
             b"0 path=a\n",
             b"1 ",

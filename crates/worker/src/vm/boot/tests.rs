@@ -32,6 +32,8 @@ impl Control for Unasked {
 struct Rig {
     vm: BootingVm<Unasked>,
     guest: DuplexStream,
+    /// Its processes end with it.
+    _spawner: Spawner,
     _dir: tempfile::TempDir,
 }
 
@@ -58,14 +60,14 @@ async fn rig() -> Rig {
     };
     let vmm = spawner.spawn(order).await.expect("sleep");
     let (line, guest) = duplex(64);
-    Rig { vm: BootingVm::new(vmm, Unasked, Serial::new(line)), guest, _dir: dir }
+    Rig { vm: BootingVm::new(vmm, Unasked, Serial::new(line)), guest, _spawner: spawner, _dir: dir }
 }
 
 const WITHIN: Duration = Duration::from_secs(8);
 
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_did_not_hear_its_bell_is_rung_again() {
-    let Rig { mut vm, mut guest, _dir } = rig().await;
+    let Rig { mut vm, mut guest, _spawner, _dir } = rig().await;
     let began = Instant::now();
     let deaf_at_first = async {
         for _ in 0..3 {
@@ -81,7 +83,7 @@ async fn a_guest_that_did_not_hear_its_bell_is_rung_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_never_answers_is_late_after_all_its_time() {
-    let Rig { mut vm, guest, _dir } = rig().await;
+    let Rig { mut vm, guest, _spawner, _dir } = rig().await;
     let began = Instant::now();
     let late = vm.look_around(Deadline::after(WITHIN)).await;
     assert!(matches!(late, Err(StartError::Late { within: WITHIN, .. })), "{late:?}");
