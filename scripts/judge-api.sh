@@ -61,6 +61,9 @@ request-timeout = 30
 # Headers that no path knows are nobody's mistake.
 [generation]
 allow-extra-parameters = false
+# 413: what breaks the schema by being too long is refused as too large.
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429]
 END
 # What the schemas cannot say (globs, paths, base64 that is none) may be refused with 400, so that good
 # requests are accepted is no check here.
