@@ -76,8 +76,10 @@ fn one_id_goes_from_client_to_guest(lab: &Lab, id: &str) -> anyhow::Result<()> {
     let balancer = lab.lb.log();
     ensure!(balancer.lines().any(|line| line.contains(id)), "{id} in {balancer}");
     let worker = lab.worker()?.daemon.log();
-    let ended = worker.lines().find(|line| line.contains("guest ended badly"));
-    let ended = ended.with_context(|| format!("no bad end in {worker}"))?;
+    // Other scenarios' guests ended badly on the same worker.
+    let of_this = |line: &&str| line.contains("guest ended badly") && line.contains(id);
+    let ended = worker.lines().find(of_this);
+    let ended = ended.with_context(|| format!("no bad end of {id} in {worker}"))?;
     let span = ended.split("guest ended badly").next().unwrap_or_default();
     ensure!(span.contains("request_id") && span.contains(id), "{ended}");
     ensure!(ended.contains(&format!("pe:job {id}")), "{ended}");
