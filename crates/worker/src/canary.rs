@@ -107,7 +107,12 @@ impl Tryout for Canary {
 fn is_alive(finished: &Finished) -> bool {
     let said = match &finished.collected.meta.outcome {
         Outcome::Exited { .. } | Outcome::Signaled { .. } => true,
-        Outcome::Refused { fault, .. } => *fault == Fault::Image,
+        // A program that is not there is the fault of who asked for it: here, of us who ask for
+        // one that an image need not have.
+        Outcome::Refused { fault, .. } => match fault {
+            Fault::Image | Fault::Client => true,
+            Fault::Capacity | Fault::Us => false,
+        },
         Outcome::TimedOut { .. } | Outcome::OutOfMemory | Outcome::Lost { .. } => false,
     };
     said && finished.collected.answered

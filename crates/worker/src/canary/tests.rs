@@ -45,6 +45,7 @@ async fn a_guest_that_ran_something_or_found_it_missing_is_alive() {
         (Outcome::Exited { code: 127 }, true),
         (Outcome::Signaled { signal: 11 }, true),
         (refused(Fault::Image), true),
+        (refused(Fault::Client), true),
         (refused(Fault::Us), false),
         (Outcome::TimedOut { clock: Clock::Guest }, false),
         (Outcome::OutOfMemory, false),

@@ -17,6 +17,7 @@ mod labs;
 mod limits;
 mod load;
 mod many;
+mod packs;
 mod pe;
 mod rogue;
 mod threats;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("faults", faults::all()),
         ("rogue", rogue::all()),
         ("threats", threats::all()),
+        ("packs", packs::all()),
         ("pe", pe::all()),
         ("cached", cached::all()),
         ("examples", examples::all()),
