@@ -1,6 +1,8 @@
 //! `pe image` against Debian's registry on loopback, with images that real tools made. A test whose
 //! tool is not there is skipped, and says so.
 
+#![expect(clippy::indexing_slicing, reason = "a test that panics fails, as it should")]
+
 mod buildah;
 mod ordinary;
 mod refresh;

@@ -143,7 +143,7 @@ fn until_drawn(terminal: &mut std::fs::File, line: &str) {
     let mut piece = [0; 1024];
     while !String::from_utf8_lossy(&seen).contains(line) {
         let read = terminal.read(&mut piece).expect("the line");
-        seen.extend_from_slice(&piece[..read]);
+        seen.extend(piece.iter().take(read));
     }
 }
 
