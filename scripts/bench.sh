@@ -9,3 +9,5 @@ scripts/step.sh "building the bench" cargo build --quiet --release --locked -p p
 target/release/phases
 echo
 target/release/overhead
+echo
+target/release/packings

@@ -11,8 +11,11 @@ else
   echo "-- SKIPPED format and lints: this toolchain has no clippy or rustfmt"
   cargo xtask check
 fi
-# Peers' own judges of what deploy/ has for them; without them those tests are skipped, and say so.
-vm-assets/tools.sh prometheus nginx docker-registry skopeo libgpgme11 libassuan0 umoci || true
+# Peers' own judges of what deploy/ has for them, and makers of images; without them those tests are
+# skipped, and say so. One that cannot be had leaves the others alone.
+for tool in prometheus nginx docker-registry skopeo libgpgme11 libassuan0 umoci buildah; do
+  vm-assets/tools.sh "$tool" || true
+done
 if command -v cargo-nextest >/dev/null; then
   scripts/step.sh "unit and property tests" \
     cargo nextest run --locked --workspace --exclude pe-e2e --exclude pe-fleet --no-fail-fast

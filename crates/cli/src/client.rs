@@ -5,20 +5,23 @@
 //! person's choice. Every wait is bounded by [`Patience`].
 
 mod body;
+mod follow;
 mod reply;
 mod tls;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use pe_proto::api::{BINARY, PROBLEM, Problem, ProblemKind, RESULTS_PATH, RUN_PATH};
+use pe_proto::api::{BINARY, PROBLEM, Problem, ProblemKind, RESULTS_PATH, RUN_PATH, RunConfig};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -26,12 +29,13 @@ use tokio_util::either::Either;
 
 use crate::answer::{AnswerReader, BadAnswer, Received};
 use crate::limits;
-use crate::progress::{LiveLine, Progress};
+use crate::progress::{LiveLine, Moment, Progress};
 use crate::server::Server;
 use crate::units::show_duration;
 use crate::words::{self, Wait};
 
 use body::Upload;
+use follow::Followed;
 pub use reply::Reply;
 
 /// Name and version, as servers see them in their logs.
@@ -204,38 +208,46 @@ impl Client {
             .unwrap_or_else(|_| Err(ClientError::Silent { server: self.server.clone(), waited }))
     }
 
-    /// Runs a job in the binary form, drawing the progress line meanwhile.
+    /// Runs a job in the binary form, drawing the progress line meanwhile. The head has the config.
     ///
     /// # Errors
     /// No answer, a problem, or an answer that cannot be read.
     pub async fn run(
         &self,
+        config: &RunConfig,
         head: Vec<u8>,
         archive: Vec<u8>,
         line: &mut LiveLine,
     ) -> Result<Received, ClientError> {
         let progress = Arc::new(Progress::default());
+        let archive = Bytes::from(archive);
+        let followed = line.is_live().then(|| Followed { config, archive: archive.clone() });
+        let told = Cell::new(None);
+        let following = self.follow(followed, &progress, &told);
         let exchange = self.exchange(head, archive, &progress);
-        tokio::pin!(exchange);
+        tokio::pin!(exchange, following);
         let start = Instant::now();
-        let mut moved = (progress.now(), start);
+        let now = || Moment { told: told.get(), ..progress.now() };
+        let mut moved = (now(), start);
         let mut ticks = tokio::time::interval(limits::TICK.min(self.patience.silence));
         loop {
             tokio::select! {
                 biased;
                 // The answer first: no tick may make an answer that is there come too late.
                 answer = &mut exchange => return answer,
-                now = ticks.tick() => {
-                    let moment = progress.now();
+                tick = ticks.tick() => {
+                    let moment = now();
                     if moment != moved.0 {
-                        moved = (moment, now);
+                        moved = (moment, tick);
                     }
-                    let waited = now.duration_since(moved.1);
+                    let waited = tick.duration_since(moved.1);
                     if waited > self.patience.silence {
                         return Err(ClientError::Silent { server: self.server.clone(), waited });
                     }
-                    line.draw(&moment.line(now.duration_since(start)));
+                    line.draw(&moment.line(tick.duration_since(start)));
                 }
+                // Never ends: it tells the next tick what to draw.
+                () = &mut following => {}
             }
         }
     }
@@ -243,10 +255,10 @@ impl Client {
     async fn exchange(
         &self,
         head: Vec<u8>,
-        archive: Vec<u8>,
+        archive: Bytes,
         progress: &Arc<Progress>,
     ) -> Result<Received, ClientError> {
-        let upload = Upload::new([head.into(), archive.into()], Arc::clone(progress));
+        let upload = Upload::new([head.into(), archive], Arc::clone(progress));
         let mut connection = self.connect().await?;
         progress.connected(upload.len());
         let request = self.request(Method::POST, RUN_PATH, upload);

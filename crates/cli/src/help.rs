@@ -201,13 +201,14 @@ Exit status: 0, or 125 if there is no pack, or 2 for a mistake in the arguments.
 
 pub(crate) const IMAGE_REFRESH: &str = "\
 Only images that were imported from a tag of a registry are asked for. One that cannot be asked stays as
-it is; after a week of that the command fails, so that somebody looks.
+it is; after a week of that the command fails, so that somebody looks. It fails too for one that may not be
+asked for, or that moved and cannot be imported; the others are looked at all the same.
 
 Examples:
   pe image refresh
   pe image refresh --max-age 1h --into images
 
-Exit status: 0, or 125 if an image could not be asked for in a week.";
+Exit status: 0, or 125 if an image stayed as it was for one of these reasons.";
 
 pub(crate) const IMAGE_LIST: &str = "\
 Examples:

@@ -1,7 +1,6 @@
 //! An answer in the JSON form, made of the binary one: what `--json` prints. Pure.
 
 use pe_proto::api::{Answer, AnswerFile, Content};
-use pe_proto::archive::Kind;
 
 use crate::answer::{Received, ReturnedFile};
 
@@ -16,22 +15,14 @@ pub fn answer(received: &Received) -> Answer {
 }
 
 fn file(file: &ReturnedFile) -> AnswerFile {
-    let mime = match file.kind {
-        Kind::File | Kind::Executable => mime_guess::from_path(&file.path).first_raw(),
-        Kind::Directory => Some("inode/directory"),
-        Kind::Symlink => Some("inode/symlink"),
-    };
-    AnswerFile {
-        content: Content::from_bytes(&file.data).into(),
-        mime: mime.unwrap_or("application/octet-stream").to_owned(),
-        executable: file.kind == Kind::Executable,
-        directory: file.kind == Kind::Directory,
-        symlink: file.kind == Kind::Symlink,
-    }
+    let guess = mime_guess::from_path(&file.path).first_raw();
+    AnswerFile::new(file.kind, Content::from_bytes(&file.data), guess)
 }
 
 #[cfg(test)]
 mod tests {
+    use pe_proto::archive::Kind;
+
     use super::*;
     use crate::answer::tests::head;
 
@@ -51,6 +42,7 @@ mod tests {
                 returned("d", Kind::Directory, b""),
                 returned("l", Kind::Symlink, b"a.out"),
                 returned("x.png", Kind::File, b"text"),
+                returned("x.stl", Kind::File, b"solid"),
             ],
         };
         let json = serde_json::to_value(answer(&received)).expect("json");
@@ -64,6 +56,7 @@ mod tests {
                 "d": {"text": "", "mime": "inode/directory", "directory": true},
                 "l": {"text": "a.out", "mime": "inode/symlink", "symlink": true},
                 "x.png": {"text": "text", "mime": "image/png"},
+                "x.stl": {"text": "solid", "mime": "model/stl"},
             })
         );
     }

@@ -51,6 +51,12 @@ pub const UPLOAD_PIECE_BYTES: usize = 64 * 1024;
 /// How often the progress line is drawn, and silence looked for.
 pub const TICK: Duration = Duration::from_millis(200);
 
+/// Until it is asked how far a job is, and the first pause between two such questions.
+pub const FOLLOW_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause between two of them: each counts as a request of whoever waits.
+pub const FOLLOW_MAX: Duration = Duration::from_secs(5);
+
 /// Pause between two questions of `pe wait-ready`.
 pub const READY_POLL: Duration = Duration::from_millis(500);
 

@@ -4,6 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use pe_proto::api::Progress as Whereabouts;
+
 use crate::units::{show_bytes, show_duration};
 
 /// How far a request is. Written by the connection, read by the line.
@@ -26,6 +28,8 @@ pub struct Moment {
     pub to_send: u64,
     /// Bytes of the answer so far.
     pub received: u64,
+    /// Where the server says the job is, if it was asked.
+    pub told: Option<Whereabouts>,
 }
 
 impl Progress {
@@ -52,6 +56,7 @@ impl Progress {
             sent: self.sent.load(Ordering::Relaxed),
             to_send: self.to_send.load(Ordering::Relaxed),
             received: self.received.load(Ordering::Relaxed),
+            told: None,
         }
     }
 }
@@ -66,9 +71,25 @@ impl Moment {
         } else if self.sent < self.to_send {
             format!("uploading, {} of {}", show_bytes(self.sent), show_bytes(self.to_send))
         } else {
-            "waiting".to_owned()
+            waiting(self.told)
         };
         format!("{what} ({})", show_duration(elapsed))
+    }
+
+    /// All was sent, and nothing came.
+    pub fn is_waiting(self) -> bool {
+        self.connected && self.received == 0 && self.sent >= self.to_send
+    }
+}
+
+fn waiting(told: Option<Whereabouts>) -> String {
+    match told {
+        None | Some(Whereabouts::Queued { position: 0, .. }) => "waiting".to_owned(),
+        Some(Whereabouts::Queued { position, .. }) => format!("waiting, place {position} in line"),
+        Some(Whereabouts::Fetching { percent, bytes_total, .. }) => {
+            format!("fetching the image, {percent} % of {}", show_bytes(bytes_total))
+        }
+        Some(Whereabouts::Running { .. }) => "running".to_owned(),
     }
 }
 
@@ -131,6 +152,15 @@ mod tests {
         check("uploading, 0 bytes of 2.0 KiB (1.5 s)");
         progress.sent(2048);
         check("waiting (1.5 s)");
+        for (told, line) in [
+            (Whereabouts::Queued { position: 0, wait_ms: None }, "waiting (0 ms)"),
+            (Whereabouts::Queued { position: 3, wait_ms: None }, "waiting, place 3 in line (0 ms)"),
+            (Whereabouts::fetching(1 << 20, 4 << 20), "fetching the image, 25 % of 4.0 MiB (0 ms)"),
+            (Whereabouts::Running { for_ms: 9 }, "running (0 ms)"),
+        ] {
+            let moment = Moment { told: Some(told), ..progress.now() };
+            assert_eq!(moment.line(Duration::ZERO), line);
+        }
         progress.received(1);
         check("receiving, 1 byte (1.5 s)");
     }

@@ -125,10 +125,7 @@ pub fn flatten(
         match child.end().map_err(confined)? {
             Report::Unpacked(Ok(report)) => {
                 whole.cost = report.cost;
-                whole.notes.devices += report.notes.devices;
-                whole.notes.xattrs += report.notes.xattrs;
-                let memory = whole.notes.memory_bytes.max(report.notes.memory_bytes);
-                whole.notes.memory_bytes = memory;
+                whole.notes = whole.notes.and(report.notes);
             }
             Report::Unpacked(Err(source)) => {
                 return Err(FlattenError::Layer { layer: index, source });

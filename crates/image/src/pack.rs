@@ -181,9 +181,7 @@ fn gather(
             fs::create_dir(&tree)?;
             let flattened = flatten(image, *source, &tree, &work.caps, work.owners, told)
                 .map_err(|source| PackError::Flatten { image: index, source })?;
-            notes.devices += flattened.notes.devices;
-            notes.xattrs += flattened.notes.xattrs;
-            notes.memory_bytes = notes.memory_bytes.max(flattened.notes.memory_bytes);
+            notes = notes.and(flattened.notes);
         }
         trees.push((place, image.manifest));
     }

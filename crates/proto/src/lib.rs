@@ -5,7 +5,7 @@
 //! does not know. It is the only crate that knows bytes; all others speak in its types.
 //!
 //! Suggested reading order: [`limits`], [`digest`], [`path`], [`archive`], [`job`], [`outcome`],
-//! [`codec`], [`guest_config`], [`io_file`], [`link`], [`catalogue`], [`playground`], [`api`],
+//! [`codec`], [`guest_config`], [`io_file`], [`link`], [`catalogue`], [`playground`], [`api`], [`merge`],
 //! [`admin`].
 
 #![forbid(unsafe_code)]
@@ -30,6 +30,7 @@ pub mod serial;
 pub mod admin;
 pub mod api;
 pub mod catalogue;
+pub mod merge;
 pub mod playground;
 
 pub use arch::Arch;

@@ -93,7 +93,7 @@ async fn run(client: &Client, state: PageState, is_quiet: bool) -> Result<Receiv
     let (config, ..) = state.into_request(args, env, CachePolicy::Off).split();
     let head = request::encode_head(&config)?;
     let mut line = LiveLine::on_stderr(is_quiet);
-    let received = client.run(head, packed, &mut line).await;
+    let received = client.run(&config, head, packed, &mut line).await;
     line.clear();
     Ok(received?)
 }

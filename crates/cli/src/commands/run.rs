@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use pe_proto::api::RunConfig;
 use pe_proto::limits::{INPUT_BYTES_MAX, WALL_MS_DEFAULT};
 use tokio::time::Instant;
 
@@ -21,6 +22,7 @@ use super::{Failure, blocking, form, print, say};
 
 /// What must be right before anything is sent.
 struct Prepared {
+    config: RunConfig,
     head: Vec<u8>,
     archive: Vec<u8>,
     out: Option<OutDir>,
@@ -46,7 +48,7 @@ pub(super) async fn run(mut args: RunArgs) -> Result<u8, Failure> {
 
     let start = Instant::now();
     let mut line = LiveLine::on_stderr(quiet);
-    let received = client.run(prepared.head, prepared.archive, &mut line).await;
+    let received = client.run(&prepared.config, prepared.head, prepared.archive, &mut line).await;
     line.clear();
     if let (true, Err(ClientError::Problem { problem, .. })) = (json, &received) {
         let text = serde_json::to_string_pretty(problem);
@@ -75,7 +77,7 @@ fn prepare(args: &RunArgs, example: Option<Vec<u8>>) -> Result<Prepared, Failure
         Some(archive) => archive,
         None => inputs::archive(&args.file, stdin(args)?)?,
     };
-    Ok(Prepared { head, archive, out })
+    Ok(Prepared { config, head, archive, out })
 }
 
 fn stdin(args: &RunArgs) -> Result<Option<Vec<u8>>, BadInput> {

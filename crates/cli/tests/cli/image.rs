@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{bare_pe, output, texts};
 
-fn image(args: &[&str]) -> Command {
+pub(crate) fn image(args: &[&str]) -> Command {
     let mut pe = bare_pe();
     pe.env_remove("PE_IMAGES").env_remove("PE_REGISTRIES").env_remove("REGISTRY_AUTH_FILE");
     pe.arg("image").args(args);
@@ -41,7 +41,7 @@ fn tar(name: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A layout of one image for x86_64.
-fn layout(dir: &Path, content: &[u8], labels: &Value) -> String {
+pub(crate) fn layout(dir: &Path, content: &[u8], labels: &Value) -> String {
     let blobs = dir.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).expect("a directory");
     let blob = |kind: &str, bytes: &[u8]| {
@@ -64,7 +64,7 @@ fn layout(dir: &Path, content: &[u8], labels: &Value) -> String {
     dir.display().to_string()
 }
 
-fn has_mkfs() -> bool {
+pub(crate) fn has_mkfs() -> bool {
     let is_there = Command::new("mkfs.erofs").arg("-V").output().is_ok();
     if !is_there {
         let _ = writeln!(std::io::stderr(), "SKIPPED: mkfs.erofs is not installed (erofs-utils)");

@@ -9,6 +9,7 @@ mod hostile;
 mod image;
 mod problems;
 mod questions;
+mod registry;
 mod replay;
 mod running;
 mod server;

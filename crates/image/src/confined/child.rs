@@ -8,7 +8,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
-use super::{CHILD, Order, Report, room, say};
+use super::room::{self, Landlock};
+use super::{CHILD, Order, Report, say};
 use crate::flatten::{Caps, LayerError, unpack};
 
 /// Works as a confined process if this one was started as one. A program that makes packs calls
@@ -51,15 +52,17 @@ fn unpack_here(order: &unpack::Order) -> Result<unpack::Report, LayerError> {
     let host = |what: String| LayerError::Host(what);
     let status =
         std::fs::File::open("/proc/self/status").map_err(|error| host(error.to_string()))?;
-    room::enter_below_here(&order.caps).map_err(|error| host(error.to_string()))?;
+    let landlock = room::enter_below_here(&order.caps).map_err(|error| host(error.to_string()))?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let root = open(".", flags, Mode::empty())?;
-    unpack::unpack(order, root, status, std::io::stdin())
+    let mut report = unpack::unpack(order, root, status, std::io::stdin())?;
+    report.notes.no_landlock = landlock == Landlock::Absent;
+    Ok(report)
 }
 
 fn done(caps: &Caps, work: impl FnOnce() -> std::io::Result<()>) -> ExitCode {
     let entered = room::enter_below_here(caps).map_err(|error| error.to_string());
-    say(&Report::Done(entered.and_then(|()| work().map_err(|error| error.to_string()))))
+    say(&Report::Done(entered.and_then(|_landlock| work().map_err(|error| error.to_string()))))
 }
 
 /// The current directory is the root by now.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, Scope, path_beneath_rules,
+    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
@@ -45,12 +45,20 @@ pub(super) enum NotConfined {
     Landlock(#[from] RulesetError),
 }
 
+/// Whether the kernel holds a process to rules for files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Landlock {
+    On,
+    /// It is not in this kernel, or switched off.
+    Absent,
+}
+
 fn call<T>(what: &'static str, result: nix::Result<T>) -> Result<T, NotConfined> {
     result.map_err(|errno| NotConfined::Call(what, errno))
 }
 
 /// For our own work on a tree: the current directory becomes the root, and all there is.
-pub(super) fn enter_below_here(caps: &Caps) -> Result<(), NotConfined> {
+pub(super) fn enter_below_here(caps: &Caps) -> Result<Landlock, NotConfined> {
     limits(caps, caps.memory_bytes)?;
     apart();
     call("change its root", chroot("."))?;
@@ -58,8 +66,9 @@ pub(super) fn enter_below_here(caps: &Caps) -> Result<(), NotConfined> {
     let kept = [CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP];
     call("drop capabilities", sys::set_capabilities(kept.iter().map(|cap| 1 << cap).sum()))?;
     call("give up privileges", set_no_new_privs())?;
-    landlock(&[], &[Path::new("/")])?;
-    Ok(calls::allow_work_on_files()?)
+    let landlock = landlock(&[], &[Path::new("/")])?;
+    calls::allow_work_on_files()?;
+    Ok(landlock)
 }
 
 /// For another program: it sees this host, but can write only below the current directory.
@@ -112,8 +121,8 @@ fn apart() -> bool {
 }
 
 /// Where the kernel has it. The rest holds without.
-fn landlock(read: &[&Path], write: &[&Path]) -> Result<(), RulesetError> {
-    Ruleset::default()
+fn landlock(read: &[&Path], write: &[&Path]) -> Result<Landlock, RulesetError> {
+    let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
@@ -122,5 +131,44 @@ fn landlock(read: &[&Path], write: &[&Path]) -> Result<(), RulesetError> {
         .add_rules(path_beneath_rules(read, AccessFs::from_read(NEWEST)))?
         .add_rules(path_beneath_rules(write, AccessFs::from_all(NEWEST) & !AccessFs::Execute))?
         .restrict_self()?;
-    Ok(())
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Landlock::On,
+        RulesetStatus::NotEnforced => Landlock::Absent,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{ErrorKind, Write as _};
+
+    use super::*;
+
+    /// On a thread of its own, whose restrictions end with it.
+    #[test]
+    fn rules_for_files_hold_where_the_kernel_has_them() {
+        let [room, outside] = [tempfile::tempdir(), tempfile::tempdir()].map(|it| it.expect("dir"));
+        let (own, other) = (room.path().join("own"), outside.path().join("other"));
+        fs::write(&other, "x").expect("a file");
+        let here = room.path().to_owned();
+        let tried = std::thread::spawn(move || {
+            set_no_new_privs().expect("no privileges");
+            let status = landlock(&[Path::new("/usr")], &[&here]).expect("landlock");
+            fs::write(&own, "x").expect("its own place");
+            fs::read_dir("/usr").expect("what it may read");
+            let tries = [
+                fs::read(&other).map(drop),
+                fs::write(&other, "y"),
+                fs::write(here.join("../pe-test-outside"), "y"),
+                fs::read_dir("/etc").map(drop),
+            ];
+            (status, tries.map(|it| it.map_err(|error| error.kind())))
+        });
+        let (status, tries) = tried.join().expect("a thread");
+        if status == Landlock::Absent {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: this kernel has no Landlock");
+            return;
+        }
+        assert_eq!(tries, [Err(ErrorKind::PermissionDenied); 4]);
+    }
 }

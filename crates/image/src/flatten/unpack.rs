@@ -63,6 +63,21 @@ pub struct Notes {
     pub xattrs: u64,
     /// The most memory that the confined process had, in bytes.
     pub memory_bytes: u64,
+    /// This kernel has no Landlock; the process was confined by all the rest.
+    pub no_landlock: bool,
+}
+
+impl Notes {
+    /// With those of another layer, or of another image.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            devices: self.devices + other.devices,
+            xattrs: self.xattrs + other.xattrs,
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+            no_landlock: self.no_landlock || other.no_landlock,
+        }
+    }
 }
 
 /// What came of it.

@@ -6,9 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use pe_image::source::registry::Settings;
 use pe_image::source::registry::credentials::Credentials;
-use pe_image::source::registry::policy::Rule;
-use pe_image::source::registry::{BadAuth, RegistryError};
+use pe_image::source::registry::policy::{Policy, Rule};
+use pe_image::source::registry::{BadAuth, ConnectError, RegistryError};
 use pe_image::{OciImage, Packing, Source, SourceError};
 use pe_proto::{Arch, Digest};
 use rcgen::SigningKey as _;
@@ -73,7 +74,7 @@ fn tars(source: &dyn Source, image: &OciImage) -> Vec<Vec<u8>> {
                 flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut tar).expect("gzip");
                 tar
             }
-            Packing::Zstd => panic!("nobody asked for zstd"),
+            Packing::Zstd => zstd::decode_all(&bytes[..]).expect("zstd"),
         })
         .collect();
     let digests: Vec<Digest> = unpacked.iter().map(|tar| Digest::of(tar)).collect();
@@ -140,6 +141,84 @@ fn an_image_by_umoci_is_the_same_by_every_way() {
     let is_absent = matches!(&found, Err(SourceError::Registry(why))
         if matches!(&**why, RegistryError::Status { status, .. } if status.as_u16() == 404));
     assert!(is_absent, "{found:?}");
+}
+
+#[test]
+fn layers_that_a_real_tool_packed_with_zstd_are_the_same() {
+    let (Some(umoci), Some(skopeo), Some(registry)) =
+        (Tool::find("umoci"), Tool::find("skopeo"), Tool::find("docker-registry"))
+    else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let from = format!("oci:{}", made_by_umoci(&umoci, dir.path()));
+    let source = files::open(&from).expect("a layout");
+    let wanted = tars(&*source, &source.image(Arch::X86_64).expect("an image"));
+    let packed = format!("oci:{}:zstd", dir.path().join("packed").display());
+    let archive = format!("oci-archive:{}", dir.path().join("packed.tar").display());
+    let registry = Registry::start(&registry, "");
+    let reference = format!("{}/team/packed:1", registry.host());
+    skopeo.run(&["--insecure-policy", "copy", "--dest-compress-format", "zstd", &from, &packed]);
+    for to in [&archive, &format!("docker://{reference}")] {
+        skopeo.run(&["--insecure-policy", "copy", "--dest-tls-verify=false", &packed, to]);
+    }
+    let settings = settings([Rule::local(authority(&registry.host()))]);
+    let there: Box<dyn Source> = Box::new(open(&reference, &settings).expect("a source"));
+    let [layout, archive] = [&packed, &archive].map(|name| files::open(name).expect("a source"));
+    for source in [layout, archive, there] {
+        let image = source.image(Arch::X86_64).expect("an image");
+        let packings: Vec<Packing> = image.layers.iter().map(|layer| layer.packing).collect();
+        assert_eq!(packings, [Packing::Zstd, Packing::Zstd]);
+        assert_eq!(tars(&*source, &image), wanted);
+    }
+}
+
+#[test]
+fn a_real_registry_with_tls_is_asked_if_its_authority_is_believed() {
+    let (Some(umoci), Some(skopeo), Some(registry)) =
+        (Tool::find("umoci"), Tool::find("skopeo"), Tool::find("docker-registry"))
+    else {
+        return;
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let pair = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).expect("a pair");
+    let (made, other) = (pair("127.0.0.1"), pair("127.0.0.1"));
+    let certificate = file("certificate.pem", made.cert.pem());
+    let key = file("key.pem", made.signing_key.serialize_pem());
+    let other = file("other.pem", other.cert.pem());
+    let registry = Registry::start_tls(&registry, &certificate, &key);
+    let host = registry.host();
+    let from = format!("oci:{}", made_by_umoci(&umoci, dir.path()));
+    let to = format!("docker://{host}/made:1");
+    skopeo.run(&["--insecure-policy", "copy", "--dest-tls-verify=false", &from, &to]);
+    let reference = format!("{host}/made:1");
+    let ruled = |ca: Option<&Path>| {
+        let ca = ca.map(|ca| format!("ca = \"{}\"\n", ca.display())).unwrap_or_default();
+        let rules = format!("[[registry]]\nhost = \"{host}\"\nprivate = true\n{ca}");
+        Settings { policy: Policy::read(&rules).expect("rules"), ..settings([]) }
+    };
+    let believed = open(&reference, &ruled(Some(&certificate))).expect("a source");
+    let found = believed.image(Arch::X86_64).expect("an image");
+    assert_eq!(tars(&believed, &found).len(), 2);
+    for ca in [None, Some(other.as_path())] {
+        let why = match image(&reference, &ruled(ca)) {
+            Err(SourceError::Registry(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let is_tls = matches!(&*why, RegistryError::Connect { why, .. }
+            if matches!(**why, ConnectError::Tls(_)));
+        assert!(is_tls && why.to_string().contains("`ca`"), "{why}");
+    }
+    // Without TLS it is not asked twice: what it says is no registry's answer.
+    let plain = image(&reference, &settings([Rule::local(authority(&host))]));
+    let is_refused = matches!(&plain, Err(SourceError::Registry(why))
+        if matches!(&**why, RegistryError::Status { status, .. } if status.as_u16() == 400));
+    assert!(is_refused, "{plain:?}");
 }
 
 #[test]

@@ -53,19 +53,29 @@ impl Tool {
 pub(crate) struct Registry {
     child: Child,
     pub(crate) address: SocketAddr,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Registry {
     /// Starts one, with these lines of settings for who may ask.
     pub(crate) fn start(tool: &Tool, auth: &str) -> Self {
+        Self::start_with(tool, "", auth)
+    }
+
+    /// The same over TLS, with the files of a certificate and its key.
+    pub(crate) fn start_tls(tool: &Tool, certificate: &Path, key: &Path) -> Self {
+        let (certificate, key) = (certificate.display(), key.display());
+        Self::start_with(tool, &format!(", tls: {{certificate: {certificate}, key: {key}}}"), "")
+    }
+
+    fn start_with(tool: &Tool, http: &str, auth: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         // It takes no port 0; somebody else may take this one first, and then it does not start.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let address = free.expect("a port");
         let settings = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n{auth}",
+             storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"{http}}}\n{auth}",
             dir.path().join("store").display(),
         );
         let file = dir.path().join("config.yml");
@@ -79,12 +89,12 @@ impl Registry {
             .stderr(log)
             .spawn()
             .expect("it starts");
-        let mut registry = Self { child, address, _dir: dir };
+        let mut registry = Self { child, address, dir };
         registry.wait();
         registry
     }
 
-    /// Until it answers.
+    /// Until it answers; also that it speaks TLS, to somebody who does not.
     fn wait(&mut self) {
         let end = Instant::now() + Duration::from_secs(60);
         let answers = || {
@@ -95,9 +105,11 @@ impl Registry {
         };
         while answers().is_none() {
             let ended = self.child.try_wait().expect("a child");
+            let log = || std::fs::read_to_string(self.dir.path().join("log"));
             assert!(
                 ended.is_none() && Instant::now() < end,
-                "the registry does not start: {ended:?}"
+                "the registry does not start: {ended:?}: {:?}",
+                log()
             );
             std::thread::yield_now();
         }

@@ -12,6 +12,7 @@ mod attacks;
 mod cases;
 mod image;
 mod listing;
+mod ordinary;
 mod packs;
 mod real;
 mod sys;
@@ -26,7 +27,9 @@ fn main() -> ExitCode {
         return code;
     }
     let mut trials = Vec::new();
-    for (name, run) in [cases::all(), attacks::all(), packs::all(), real::all()].concat() {
+    for (name, run) in
+        [cases::all(), attacks::all(), packs::all(), real::all(), ordinary::all()].concat()
+    {
         trials.push(Trial::test(name, move || {
             run();
             Ok(())

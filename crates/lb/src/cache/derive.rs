@@ -111,18 +111,7 @@ pub(crate) fn to_json(head: AnswerHead, archive: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn file(kind: Kind, name: &str, content: Content) -> AnswerFile {
-    let mime = match kind {
-        Kind::File | Kind::Executable => mime_guess::from_path(name).first_raw(),
-        Kind::Directory => Some("inode/directory"),
-        Kind::Symlink => Some("inode/symlink"),
-    };
-    AnswerFile {
-        content: content.into(),
-        mime: mime.unwrap_or("application/octet-stream").to_owned(),
-        executable: kind == Kind::Executable,
-        directory: kind == Kind::Directory,
-        symlink: kind == Kind::Symlink,
-    }
+    AnswerFile::new(kind, content, mime_guess::from_path(name).first_raw())
 }
 
 /// How much work a packing is worth.
@@ -166,6 +155,8 @@ mod tests {
             |kind, name: &str, mime: &str| assert_eq!(file(kind, name, content()).mime, mime);
         check(Kind::File, "a.png", "image/png");
         check(Kind::File, "a.html", "text/html");
+        check(Kind::File, "a.stl", "model/stl");
+        check(Kind::File, "a.OBJ", "model/obj");
         check(Kind::File, "a", "application/octet-stream");
         check(Kind::Symlink, "a.png", "inode/symlink");
         check(Kind::Directory, "a", "inode/directory");

@@ -1,24 +1,15 @@
-//! From what a client asks for, and what the image's config says, to the job that is run.
-//!
-//! As with other container tools: `entrypoint` replaces the image's entrypoint and, unless `args`
-//! is there too, drops the image's cmd; `args` replaces the cmd; `env` is added and wins; `cwd`
-//! wins over the image's working directory, which wins over `/input`.
+//! From what a client asks for, and what the image's config says, to the job that is run: what is
+//! wrong with it is found and pointed at here, and merged in `pe_proto::merge`.
 
 use std::collections::BTreeMap;
 
+use pe_proto::JobSpec;
 use pe_proto::api::{LimitsRequest, RunConfig};
-use pe_proto::catalogue::{Catalogue, ImageConfig, Platform};
+use pe_proto::catalogue::Catalogue;
 use pe_proto::job::BadSpec;
 use pe_proto::limits::{ARG_BYTES_MAX, OUTPUT_BYTES_MAX, STREAM_BYTES_MAX};
-use pe_proto::{JobLimits, JobSpec};
 
 use crate::limits::NEAR_NAMES_MAX;
-
-/// `PATH` for images that set none: what every container tool uses.
-pub const PATH_DEFAULT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Working directory unless job or image names one.
-pub const CWD_DEFAULT: &str = "/input";
 
 /// What this deployment grants.
 #[derive(Debug, Clone, Copy)]
@@ -67,45 +58,27 @@ pub fn resolve(
         let near = near_names(&config.image, catalogue);
         return Err(Unresolved::UnknownImage { reference: config.image.clone(), near });
     };
-    let Platform { arch, digest, config: image, .. } = platform;
-    let spec = JobSpec {
-        image: *digest,
-        arch: *arch,
-        args: args(config, image)?,
-        env: env(&config.env, &image.env)?,
-        cwd: cwd(config.cwd.as_deref(), &image.workdir)?,
-        user: image.user.clone(),
-        outputs: outputs(&config.outputs)?,
-        limits: limits(config.limits, grants)?,
-    };
+    check_args(config)?;
+    check_env(&config.env)?;
+    check_cwd(config.cwd.as_deref())?;
+    check_outputs(&config.outputs)?;
+    let spec = JobSpec::merged(config, platform, grants.wall_ms_default);
+    check_limits(config.limits, grants)?;
     spec.check()?;
     Ok(spec)
 }
 
-fn args(config: &RunConfig, image: &ImageConfig) -> Result<Vec<String>, BadSpec> {
+fn check_args(config: &RunConfig) -> Result<(), BadSpec> {
     let asked = [("/entrypoint", &config.entrypoint), ("/args", &config.args)];
     for (field, list) in asked {
         for (index, text) in list.iter().flatten().enumerate() {
             check_text(text, || format!("{field}/{index}"))?;
         }
     }
-    let entrypoint = config.entrypoint.as_ref().unwrap_or(&image.entrypoint);
-    let nothing = Vec::new();
-    let args = match (&config.args, &config.entrypoint) {
-        (Some(args), _) => args,
-        (None, Some(_)) => &nothing,
-        (None, None) => &image.cmd,
-    };
-    Ok(entrypoint.iter().chain(args).cloned().collect())
+    Ok(())
 }
 
-fn env(job: &BTreeMap<String, String>, image: &[String]) -> Result<Vec<String>, BadSpec> {
-    let split = |pair: &str| -> (String, String) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (name.to_owned(), value.to_owned())
-    };
-    let mut merged = BTreeMap::from([split(PATH_DEFAULT)]);
-    merged.extend(image.iter().map(|pair| split(pair)));
+fn check_env(job: &BTreeMap<String, String>) -> Result<(), BadSpec> {
     for (name, value) in job {
         let field = || pointer(&["env", name]);
         if name.is_empty() || name.contains('=') {
@@ -114,25 +87,19 @@ fn env(job: &BTreeMap<String, String>, image: &[String]) -> Result<Vec<String>, 
         }
         check_text(name, field)?;
         check_text(value, field)?;
-        merged.insert(name.clone(), value.clone());
     }
-    Ok(merged.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+    Ok(())
 }
 
-fn cwd(job: Option<&str>, image: &str) -> Result<String, BadSpec> {
-    match job {
-        Some(cwd) if cwd.starts_with('/') => Ok(cwd.to_owned()),
-        Some(_) => {
-            let problem = "expected an absolute path, such as `/input`".to_owned();
-            Err(BadSpec { field: "/cwd".to_owned(), problem })
-        }
-        None if image.is_empty() => Ok(CWD_DEFAULT.to_owned()),
-        None if image.starts_with('/') => Ok(image.to_owned()),
-        None => Ok(format!("/{image}")),
+fn check_cwd(job: Option<&str>) -> Result<(), BadSpec> {
+    if job.is_some_and(|cwd| !cwd.starts_with('/')) {
+        let problem = "expected an absolute path, such as `/input`".to_owned();
+        return Err(BadSpec { field: "/cwd".to_owned(), problem });
     }
+    Ok(())
 }
 
-fn outputs(patterns: &[String]) -> Result<Vec<String>, BadSpec> {
+fn check_outputs(patterns: &[String]) -> Result<(), BadSpec> {
     for (index, pattern) in patterns.iter().enumerate() {
         let field = || format!("/outputs/{index}");
         if pattern.starts_with('/') {
@@ -144,35 +111,23 @@ fn outputs(patterns: &[String]) -> Result<Vec<String>, BadSpec> {
             return Err(BadSpec { field: field(), problem });
         }
     }
-    Ok(patterns.to_vec())
+    Ok(())
 }
 
-fn limits(asked: LimitsRequest, grants: Grants) -> Result<JobLimits, BadSpec> {
-    let default = JobLimits::default();
-    let limit = |name: &str, asked: Option<u64>, default: u64, least: u64, most: u64| {
-        let value = asked.unwrap_or(default);
-        if (least..=most).contains(&value) {
-            return Ok(value);
+/// Of what is asked for; defaults are within their bounds.
+fn check_limits(asked: LimitsRequest, grants: Grants) -> Result<(), BadSpec> {
+    for (name, asked, least, most) in [
+        ("wall_ms", asked.wall_ms, 1, grants.wall_ms_max),
+        ("output_bytes", asked.output_bytes, 0, OUTPUT_BYTES_MAX),
+        ("stdout_bytes", asked.stdout_bytes, 0, STREAM_BYTES_MAX),
+        ("stderr_bytes", asked.stderr_bytes, 0, STREAM_BYTES_MAX),
+    ] {
+        if let Some(value) = asked.filter(|value| !(least..=most).contains(value)) {
+            let problem = format!("expected a number from {least} to {most}, got {value}");
+            return Err(BadSpec { field: format!("/limits/{name}"), problem });
         }
-        let problem = format!("expected a number from {least} to {most}, got {value}");
-        Err(BadSpec { field: format!("/limits/{name}"), problem })
-    };
-    let Grants { wall_ms_default, wall_ms_max } = grants;
-    let stream = |name: &str, asked: Option<u64>, default: u64| {
-        limit(name, asked, default, 0, STREAM_BYTES_MAX)
-    };
-    Ok(JobLimits {
-        wall_ms: limit("wall_ms", asked.wall_ms, wall_ms_default, 1, wall_ms_max)?,
-        output_bytes: limit(
-            "output_bytes",
-            asked.output_bytes,
-            default.output_bytes,
-            0,
-            OUTPUT_BYTES_MAX,
-        )?,
-        stdout_bytes: stream("stdout_bytes", asked.stdout_bytes, default.stdout_bytes)?,
-        stderr_bytes: stream("stderr_bytes", asked.stderr_bytes, default.stderr_bytes)?,
-    })
+    }
+    Ok(())
 }
 
 fn check_text(text: &str, field: impl Fn() -> String) -> Result<(), BadSpec> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Kind;
 use crate::outcome::{Outcome, RanOn, Truncated, Usage};
 use crate::{Digest, JobLimits};
 
@@ -67,6 +68,30 @@ pub struct AnswerFile {
     /// It is a symbolic link.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub symlink: bool,
+}
+
+/// Guesses of lists of media types that are as old as the web, and what is meant by now (RFC 8081).
+const OUTDATED: [(&str, &str); 2] =
+    [("application/vnd.ms-pki.stl", "model/stl"), ("application/x-tgif", "model/obj")];
+
+impl AnswerFile {
+    /// Of an entry of an archive, with what its name lets one guess.
+    pub fn new(kind: Kind, content: Content, guess: Option<&str>) -> Self {
+        let mime = match kind {
+            Kind::File | Kind::Executable => guess,
+            Kind::Directory => Some("inode/directory"),
+            Kind::Symlink => Some("inode/symlink"),
+        };
+        let mime = mime.unwrap_or("application/octet-stream");
+        let meant = OUTDATED.iter().find(|(old, _)| *old == mime).map_or(mime, |(_, new)| new);
+        Self {
+            content: content.into(),
+            mime: meant.to_owned(),
+            executable: kind == Kind::Executable,
+            directory: kind == Kind::Directory,
+            symlink: kind == Kind::Symlink,
+        }
+    }
 }
 
 /// Bytes as a field of an object.

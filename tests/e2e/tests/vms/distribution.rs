@@ -1,6 +1,8 @@
 //! Workers that fetch their images.
 
+use std::io::Read as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,6 +112,8 @@ fn a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_jo
     let client = fetching.lab.client.clone();
     let job = || Job::new("python", &["python3", "-c", "print(6 * 7)"]);
     let impatient = thread::spawn(move || client.post(job()));
+    // Somebody at a terminal waits for the same job, and sees how far it is.
+    let mut looker = Looker::start(&fetching.lab, &["python3", "-c", "print(6 * 7)"])?;
     let half = || (fetching.part(&python) > python_bytes / 3).then_some(());
     wait::until("a third of the pack", long(), half)
         .map_err(|error| error.context(fetching.lab.logs()))?;
@@ -118,6 +122,9 @@ fn a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_jo
         anyhow::bail!("{progress:?}");
     };
     ensure!((1..100).contains(&percent) && bytes_total == python_bytes, "{progress:?}");
+    looker.until("pe: fetching the image, ")?;
+    looker.until(" % of ")?;
+    drop(looker);
 
     // The transfer is killed half-way, with its worker.
     let worker = fetching.lab.workers.first_mut().context("no worker")?;
@@ -173,6 +180,41 @@ fn images_are_fetched_before_a_worker_serves(_: &Labs) -> anyhow::Result<()> {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     ensure!(said.contains("no image `nothing:1`"), "{said}");
     Ok(())
+}
+
+/// `pe run` with a terminal.
+struct Looker {
+    pe: std::process::Child,
+    terminal: std::fs::File,
+    seen: String,
+}
+
+impl Looker {
+    fn start(lab: &Lab, command: &[&str]) -> anyhow::Result<Self> {
+        let terminal = nix::pty::openpty(None, None)?;
+        let mut pe = std::process::Command::new(paths::binary("pe")?);
+        pe.args(["run", "--server", &lab.client.url, "--image", "python", "--"]).args(command);
+        pe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(terminal.slave));
+        let pe = pe.spawn()?;
+        Ok(Self { pe, terminal: std::fs::File::from(terminal.master), seen: String::new() })
+    }
+
+    /// Reads until this was drawn. A `pe` that ends closes its terminal, which is an error.
+    fn until(&mut self, words: &str) -> anyhow::Result<()> {
+        let mut piece = [0; 1024];
+        while !self.seen.contains(words) {
+            let read = self.terminal.read(&mut piece).context(self.seen.clone())?;
+            self.seen.push_str(&String::from_utf8_lossy(piece.get(..read).unwrap_or_default()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        let _ = self.pe.kill();
+        let _ = self.pe.wait();
+    }
 }
 
 /// How far the one job is that is waited for.

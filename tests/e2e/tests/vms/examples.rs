@@ -62,7 +62,7 @@ fn check(lab: &Lab, image: &str, playground: &Playground, example: &Example) -> 
 /// What a file is by its first bytes, else by its name.
 fn media_type(path: &str, file: &AnswerFile, answer: &Answer) -> anyhow::Result<String> {
     let bytes = client::file(answer, path)?;
-    let known: [(&[u8], &str); 8] = [
+    let known: [(&[u8], &str); 7] = [
         (b"\x7fELF", "application/x-executable"),
         (b"\x89PNG\r\n", "image/png"),
         (b"\xff\xd8\xff", "image/jpeg"),
@@ -70,7 +70,6 @@ fn media_type(path: &str, file: &AnswerFile, answer: &Answer) -> anyhow::Result<
         (b"%PDF-", "application/pdf"),
         (b"SQLite format 3\0", "application/vnd.sqlite3"),
         (b"<svg ", "image/svg+xml"),
-        (b"solid ", "model/stl"),
     ];
     if let Some((_, name)) = known.into_iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Ok(name.to_owned());

@@ -175,6 +175,9 @@ fn notes(made: &PackFile) -> String {
     if made.notes.xattrs > 0 {
         text.push_str(&format!("  {} attributes of files were left out\n", made.notes.xattrs));
     }
+    if made.notes.no_landlock {
+        text.push_str("  layers were unpacked without Landlock, which this kernel does not have\n");
+    }
     if !made.keeps_owners {
         text.push_str("  all files belong to root: this user cannot give files other owners\n");
     }

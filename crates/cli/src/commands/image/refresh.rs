@@ -24,7 +24,10 @@ pub(super) fn refresh(args: &RefreshArgs) -> Result<(String, u8), ImageFailure> 
         if fresh::due(&entry, now, args.max_age) != Due::Now {
             continue;
         }
-        let (said, is_bad) = one(&entry, &store, &settings, now, args)?;
+        // What is wrong with one is no reason to leave the others as they are.
+        let (said, is_bad) = one(&entry, &store, &settings, now, args).unwrap_or_else(|why| {
+            (format!("stays as it is: {}", printable(&why.to_string())), true)
+        });
         let tags = entry.image.tags.join(",");
         text.push_str(&format!("{}:{}: {said}\n", printable(&entry.image.name), printable(&tags)));
         if is_bad {

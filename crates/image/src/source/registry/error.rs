@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use pe_proto::Digest;
+use rustls::CertificateError;
 
 use crate::limits::REDIRECTS_MAX;
 use crate::reference::Authority;
@@ -180,7 +181,7 @@ pub enum ConnectError {
     #[error("{0}")]
     Tcp(io::Error),
     /// TLS.
-    #[error("TLS: {0}")]
+    #[error("TLS: {0}{hint}", hint = whom_to_believe(.0))]
     Tls(io::Error),
     /// Time is over.
     #[error("no connection within {} seconds", .0.as_secs())]
@@ -191,6 +192,20 @@ pub enum ConnectError {
     /// Not a host that a URL of ours has.
     #[error("`{0}` is not a host")]
     Host(String),
+}
+
+/// What to do about a certificate that nobody vouches for who is believed.
+fn whom_to_believe(error: &io::Error) -> &'static str {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => {
+            "; whom to believe in place of the system's authorities is `ca` of its rule in a file \
+             of --registries"
+        }
+        _ => "",
+    }
 }
 
 /// Why we do not go where we are sent.

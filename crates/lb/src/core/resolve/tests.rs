@@ -1,7 +1,8 @@
 //! Merging, row by row.
 
-use pe_proto::catalogue::{Image, Pack};
-use pe_proto::{Arch, Digest};
+use pe_proto::catalogue::{Image, ImageConfig, Pack, Platform};
+use pe_proto::merge::PATH_DEFAULT;
+use pe_proto::{Arch, Digest, JobLimits};
 
 use super::*;
 
