@@ -18,6 +18,12 @@ demo: assets
 test: assets
 	@scripts/test.sh
 
+## dist      Build what is installed: pe-lb, pe-worker and pe in target/dist, optimized as a whole
+##           (some minutes; a cached result is answered in a sixth less time than by `make demo`'s build)
+.PHONY: dist
+dist:
+	cargo build --profile dist --locked -p pe-lb -p pe-worker -p pe-cli --bins
+
 ## test-nested  The same jobs on cloud-hypervisor, in an emulated machine with a working KVM
 ##           (needs the program: $CLOUD_HYPERVISOR, on PATH, or by `make cloud-hypervisor`)
 .PHONY: test-nested

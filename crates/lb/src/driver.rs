@@ -183,18 +183,19 @@ impl Driver {
                 self.broker.close(job, now);
             }
             Message::Accepted { lease } => self.broker.accepted(lease, now),
-            Message::Deliver { worker, lease, delivery, answer } => {
-                let taken = self.broker.begin_result(worker, lease, now);
-                match taken {
+            Message::Deliver { worker, lease, delivery } => {
+                match self.broker.begin_result(worker, lease, now) {
                     Ok(begun) => {
                         if begun.is_hedge {
                             self.metrics.trust.hedges_won.inc();
                         }
                         self.deliver(begun.job, delivery);
                     }
-                    Err(not_held) => self.strike_for(worker, not_held),
+                    Err(not_held) => {
+                        self.strike_for(worker, not_held);
+                        let _ = delivery.receipt.send(Receipt::NotHeld(not_held));
+                    }
                 }
-                let _ = answer.send(taken.map(|_| ()));
             }
             Message::Strike { name, fault } => self.strike(&name, fault),
             Message::Survey(answer) => {

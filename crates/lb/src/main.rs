@@ -14,10 +14,17 @@ use pe_lb::limits::BLOCKING_THREADS_MAX;
 use pe_lb::server::{Drained, Server};
 use pe_lb::shell::edge::activation::Activated;
 use pe_lb::shell::edge::descriptors;
+use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{SignalKind, signal};
+
 use tracing::{error, info};
 
 use terminal::{EXIT_USAGE, answer, refuse, start_log};
+
+/// A request is some dozens of small allocations, many of them freed by another task than made them, and
+/// connections come and go by the thousand.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

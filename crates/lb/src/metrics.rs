@@ -43,7 +43,8 @@ pub struct Metrics {
     pub shares: ShareMetrics,
     refusals: IntCounterVec,
     link_refusals: IntCounterVec,
-    phases: HistogramVec,
+    /// In the order of [`Phase::ALL`].
+    phases: [Histogram; Phase::ALL.len()],
     /// From a job's wish for a lease to having it.
     pub match_wait: Histogram,
     /// Leases whose stream ended on the worker's side before a result.
@@ -190,6 +191,7 @@ impl Metrics {
     pub fn new() -> prometheus::Result<Self> {
         let build = Builder(Registry::new());
         let requests = build.counters("requests", "Requests answered.", &["route", "status"])?;
+        let phases = build.histograms("phase_seconds", "Time of answered jobs.", &["phase"])?;
         let metrics = Self {
             results_answered: requests.with_label_values(&[Route::Results.as_str(), "200"]),
             requests,
@@ -202,7 +204,7 @@ impl Metrics {
                 "Worker requests refused.",
                 &["kind"],
             )?,
-            phases: build.histograms("phase_seconds", "Time of answered jobs.", &["phase"])?,
+            phases: Phase::ALL.map(|phase| phases.with_label_values(&[phase.as_str()])),
             match_wait: build.histogram("match_wait_seconds", "Wait of a job for its lease.")?,
             leases_lost: build.counter("leases_lost", "Leases ended by the worker's side.")?,
             leases_cancelled: build.counter("leases_cancelled", "Leases reset by us.")?,
@@ -238,9 +240,6 @@ impl Metrics {
         for kind in LinkRefusal::ALL {
             self.link_refusals.with_label_values(&[kind.as_str()]);
         }
-        for phase in Phase::ALL {
-            self.phases.with_label_values(&[phase.as_str()]);
-        }
         for outcome in ["exited", "signaled", "timed_out", "out_of_memory", "refused", "lost"] {
             self.jobs.with_label_values(&[outcome]);
         }
@@ -269,7 +268,9 @@ impl Metrics {
     /// A job took this long for a part.
     pub fn phase(&self, phase: Phase, micros: u64) {
         let time = Duration::from_micros(micros).as_secs_f64();
-        self.phases.with_label_values(&[phase.as_str()]).observe(time);
+        if let Some(histogram) = self.phases.get(phase as usize) {
+            histogram.observe(time);
+        }
     }
 
     /// A worker's connection, until what this returns is dropped.

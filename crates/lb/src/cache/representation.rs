@@ -112,13 +112,16 @@ pub fn secure(headers: &mut HeaderMap) {
 
 /// What the binary form begins with: `u32le` length · head as JSON.
 pub fn binary_prefix(head: &AnswerHead) -> Option<Vec<u8>> {
-    let json = serde_json::to_vec(head).ok()?;
-    let length = u32::try_from(json.len()).ok()?;
-    let mut prefix = Vec::with_capacity(4 + json.len());
-    prefix.extend_from_slice(&length.to_le_bytes());
-    prefix.extend_from_slice(&json);
+    let mut prefix = Vec::with_capacity(HEAD_BYTES_USUAL);
+    prefix.extend_from_slice(&[0; 4]);
+    serde_json::to_writer(&mut prefix, head).ok()?;
+    let length = u32::try_from(prefix.len() - 4).ok()?;
+    prefix.first_chunk_mut::<4>()?.copy_from_slice(&length.to_le_bytes());
     Some(prefix)
 }
+
+/// What most heads have room in.
+const HEAD_BYTES_USUAL: usize = 2048;
 
 /// Hexadecimal digits, quoted or not, are always a value.
 fn value(text: &str) -> HeaderValue {

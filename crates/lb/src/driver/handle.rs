@@ -14,7 +14,7 @@ use super::notice::Notice;
 use super::places::{Busy, Places};
 use super::visits::Profile;
 use crate::core::broker::{
-    Arrival, Census, Claim, Fetches, Loss, NotHeld, Offer, ParkRefused, Refusal, Spare, Submission,
+    Arrival, Census, Claim, Fetches, Loss, Offer, ParkRefused, Refusal, Spare, Submission,
     Whereabouts,
 };
 use crate::core::ids::{Fit, JobId, NOBODY, SlotId, WorkerId};
@@ -161,23 +161,13 @@ impl Handle {
         let submission = Submission { job, claim, fit, wall, spare };
         let (sender, verdict) = oneshot::channel();
         self.send(Message::Submit { submission, order, verdict: sender }).await;
-        Ok(RunningJob { job, handle: self.clone(), verdict, _notice: notice })
+        Ok(RunningJob { job, outbox: self.outbox.clone(), verdict, _notice: notice })
     }
 
-    /// Brings the result for a lease to the client that waits for it.
-    ///
-    /// # Errors
-    /// The lease is not this worker's, or no longer.
-    pub async fn deliver(
-        &self,
-        worker: WorkerId,
-        lease: LeaseId,
-        delivery: Delivery,
-    ) -> Result<(), NotHeld> {
-        let (sender, answer) = oneshot::channel();
-        let delivery = Box::new(delivery);
-        self.send(Message::Deliver { worker, lease, delivery, answer: sender }).await;
-        answer.await.unwrap_or(Err(NotHeld::Crossed))
+    /// Brings the result for a lease to the client that waits for it. What became of it, its
+    /// receipt says.
+    pub async fn deliver(&self, worker: WorkerId, lease: LeaseId, delivery: Box<Delivery>) {
+        self.send(Message::Deliver { worker, lease, delivery }).await;
     }
 
     /// A worker did something wrong.
@@ -256,7 +246,7 @@ impl SlotHold {
 #[derive(Debug)]
 pub struct RunningJob {
     job: JobId,
-    handle: Handle,
+    outbox: mpsc::Sender<Message>,
     verdict: oneshot::Receiver<JobVerdict>,
     _notice: Notice,
 }
@@ -274,7 +264,8 @@ impl RunningJob {
     pub async fn retry(&mut self, loss: Loss) {
         let (sender, verdict) = oneshot::channel();
         self.verdict = verdict;
-        self.handle.send(Message::Retry { job: self.job, loss, verdict: sender }).await;
+        // If the driver is gone, whoever waits for the verdict is told so.
+        let _ = self.outbox.send(Message::Retry { job: self.job, loss, verdict: sender }).await;
     }
 }
 

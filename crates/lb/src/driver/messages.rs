@@ -64,7 +64,6 @@ pub(super) enum Message {
         worker: WorkerId,
         lease: LeaseId,
         delivery: Box<Delivery>,
-        answer: oneshot::Sender<Result<(), NotHeld>>,
     },
     /// A sign of life: the lease arrived.
     Accepted {
@@ -241,4 +240,6 @@ pub enum Receipt {
     Taken,
     /// It was not what it said to be.
     Bad,
+    /// Nobody waits for it: the lease is not this worker's, or no longer.
+    NotHeld(NotHeld),
 }

@@ -10,6 +10,7 @@
 mod line;
 mod writer;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -84,14 +85,14 @@ impl AccessLog {
     }
 
     /// A note for a request; `None` if nobody wants to know.
-    pub fn note<B>(&self, client: String, request_id: &str, request: &Request<B>) -> Option<Note> {
+    pub fn note<B>(&self, client: IpAddr, request_id: &str, request: &Request<B>) -> Option<Note> {
         if !self.is_on() {
             return None;
         }
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         let fields = Fields {
             request_id: request_id.to_owned(),
-            client,
+            client: client.to_string(),
             method: request.method().clone(),
             path: cut(request.uri().path(), ACCESS_PATH_CHARS),
             version: request.version(),

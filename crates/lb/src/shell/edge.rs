@@ -20,10 +20,10 @@ pub mod admin;
 pub mod client;
 pub mod worker;
 
-use std::sync::Arc;
+mod tasks;
+
 use std::time::Duration;
 
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -105,19 +105,5 @@ impl Edge {
                 }
             }
         }
-    }
-}
-
-/// Runs what hyper wants run, where the drain can wait for it.
-#[derive(Debug, Clone)]
-struct Tracked(Arc<TaskTracker>);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, task: F) {
-        self.0.spawn(task);
     }
 }

@@ -112,7 +112,8 @@ pub async fn take(
     match form {
         JobForm::Plain(Form::Json) => json::take(app, upload).await,
         JobForm::Plain(Form::Binary) => binary::take(app, upload).await,
-        JobForm::Multipart { boundary } => multipart::take(app, boundary, upload).await,
+        // Rare, and larger than the others together.
+        JobForm::Multipart { boundary } => Box::pin(multipart::take(app, boundary, upload)).await,
     }
 }
 

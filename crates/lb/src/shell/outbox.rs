@@ -35,6 +35,8 @@ struct Inner<S> {
     bytes: Vec<u8>,
     /// How many of them were sent.
     sent: usize,
+    /// How many there were in the last turn that sent something: about as many as the next has.
+    usual: usize,
     is_flushed: bool,
     /// Sending failed: every later use of the stream fails likewise.
     failed: Option<io::ErrorKind>,
@@ -42,7 +44,8 @@ struct Inner<S> {
 
 /// Wraps a stream.
 pub fn gathered<S>(stream: S) -> (Held<S>, Outbox<S>) {
-    let inner = Inner { stream, bytes: Vec::new(), sent: 0, is_flushed: true, failed: None };
+    let inner =
+        Inner { stream, bytes: Vec::new(), sent: 0, usual: 0, is_flushed: true, failed: None };
     let inner = Arc::new(Mutex::new(inner));
     (Held(Arc::clone(&inner)), Outbox(inner))
 }
@@ -103,6 +106,7 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
             }
         }
         if !self.bytes.is_empty() {
+            self.usual = self.bytes.len();
             self.bytes = Vec::new();
             self.sent = 0;
         }
@@ -126,7 +130,7 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
 
     fn push(&mut self, bytes: &[u8]) {
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_BYTES.max(bytes.len()));
+            self.bytes.reserve(FIRST_BYTES.max(self.usual).max(bytes.len()));
         }
         self.bytes.extend_from_slice(bytes);
     }

@@ -107,7 +107,7 @@ fn at_once(
         return Some(Ok(response));
     }
     let request_id = app.request_ids.of(request.headers());
-    let note = app.access.note(client.address.to_string(), &request_id, request);
+    let note = app.access.note(client.address, &request_id, request);
     if let Some(note) = &note {
         note.job(JobNote::hit());
         note.answered(response.status());
@@ -132,7 +132,7 @@ async fn in_time(
         client = %client.address,
         job = tracing::field::Empty
     );
-    let note = app.access.note(client.address.to_string(), &request_id, &request);
+    let note = app.access.note(client.address, &request_id, &request);
     if let Some(note) = &note {
         request.extensions_mut().insert(note.clone());
     }

@@ -1,11 +1,16 @@
 //! Lines as a reader of the file finds them.
 
+use std::net::Ipv4Addr;
+
 use http::StatusCode;
 use serde_json::Value;
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For documentation (RFC 5737).
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 fn counter() -> IntCounter {
     IntCounter::new("dropped", "dropped").unwrap()
@@ -31,7 +36,7 @@ async fn a_request_leaves_one_line_with_what_is_known_of_it_and_no_secret() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("access.log");
     let log = AccessLog::open(Destination::File(path.clone()), counter()).unwrap();
-    let note = log.note("192.0.2.1".to_owned(), "id-1", &request("/a?key=secret-query")).unwrap();
+    let note = log.note(CLIENT, "id-1", &request("/a?key=secret-query")).unwrap();
     let other = note.clone();
     note.received(7);
     note.digest("abc");
@@ -78,7 +83,7 @@ async fn a_log_that_was_renamed_goes_on_in_a_new_file() {
     let dir = tempfile::tempdir().unwrap();
     let (path, old) = (dir.path().join("access.log"), dir.path().join("access.log.1"));
     let log = AccessLog::open(Destination::File(path.clone()), counter()).unwrap();
-    let leave = || drop(log.note("c".to_owned(), "id", &request("/")));
+    let leave = || drop(log.note(CLIENT, "id", &request("/")));
     leave();
     log.flush(PATIENCE).await;
     std::fs::rename(&path, &old).unwrap();
@@ -88,7 +93,7 @@ async fn a_log_that_was_renamed_goes_on_in_a_new_file() {
     log.flush(PATIENCE).await;
     assert_eq!((lines(&old).len(), lines(&path).len()), (2, 1));
     log.reopen(Destination::Off);
-    assert!(log.note("c".to_owned(), "id", &request("/")).is_none());
+    assert!(log.note(CLIENT, "id", &request("/")).is_none());
     log.reopen(Destination::File(dir.path().join("no/such/dir")));
     log.flush(PATIENCE).await;
 }
@@ -103,7 +108,7 @@ async fn a_log_that_nobody_reads_drops_lines_and_holds_nobody_up() {
     let dropped = counter();
     let log = AccessLog::open(Destination::File(path), dropped.clone()).unwrap();
     while dropped.get() < 100 {
-        drop(log.note("c".to_owned(), "id", &request("/")));
+        drop(log.note(CLIENT, "id", &request("/")));
     }
     log.flush(Duration::from_millis(1)).await;
 }

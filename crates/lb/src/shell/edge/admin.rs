@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::Tracked;
 use super::client::{Speaking, http1_builder, http2_builder};
 use super::gate::NoSeat;
 use super::listener::Stream;
 use super::metered::{Metered, Prefixed, Transport, listen};
+use super::tasks::Prompt;
 use crate::limits::TURNED_AWAY_RETRY;
 use crate::respond::Failure;
 use crate::shell::admin;
@@ -48,7 +48,7 @@ pub async fn serve(
         async move { Ok::<_, Infallible>(admin::answer(app, request).await) }
     });
     if is_h2 {
-        let builder = http2_builder(&app, Tracked(tasks));
+        let builder = http2_builder(&app, Prompt(tasks));
         speak(Box::pin(builder.serve_connection(TokioIo::new(io), service)), stop).await;
     } else {
         let builder = http1_builder(&app);

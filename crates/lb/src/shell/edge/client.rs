@@ -24,11 +24,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::admin;
 use super::gate::{How, NoSeat};
 use super::listener::Stream;
 use super::metered::{Metered, Prefixed, Transport, listen};
 use super::proxy_header::{self, Source};
-use super::{Tracked, admin};
+use super::tasks::Prompt;
 use crate::core::client::{Client, Peer};
 use crate::core::proxies::Believed;
 use crate::core::reading::{self, Reading};
@@ -113,9 +114,9 @@ async fn connection(
     };
     let frames = is_h2.then_some(edge.http2.frames);
     let io = Metered::new(Prefixed::new(first, transport), vitals.clone(), frames);
-    let tracked = Tracked(tasks);
+    let prompt = Prompt(tasks);
     if let Some(no_seat) = refused {
-        return turn_away(app, io, is_h2, no_seat, tracked).await;
+        return turn_away(app, io, is_h2, no_seat, prompt).await;
     }
     let direct = key.map(|_| Client::at(peer.address()));
     let answer = |request: Request<Incoming>| {
@@ -127,7 +128,7 @@ async fn connection(
     if is_h2 {
         let (io, outbox) = gathered(io);
         let service = service_fn(answer);
-        let connection = http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
+        let connection = http2_builder(app, prompt).serve_connection(TokioIo::new(io), service);
         match watch(app, &vitals, Box::pin(outbox.of(connection)), Version::Http2).await {
             Watched::Ended(ending) => ending,
             // It cannot be taken apart, and was not asked to be.
@@ -236,7 +237,7 @@ where
     }
 }
 
-impl<I, S> Speaking for http2::Connection<I, S, Tracked>
+impl<I, S> Speaking for http2::Connection<I, S, Prompt>
 where
     I: Read + Write + Unpin,
     S: HttpService<Incoming, ResBody = Outgoing>,
@@ -371,20 +372,13 @@ fn count(app: &App, vitals: &Vitals, counted: &mut (u64, u64)) {
 }
 
 /// Answers whatever is asked first with a 503, and ends.
-async fn turn_away(
-    app: &App,
-    io: Metered,
-    is_h2: bool,
-    no_seat: NoSeat,
-    tracked: Tracked,
-) -> Ending {
+async fn turn_away(app: &App, io: Metered, is_h2: bool, no_seat: NoSeat, prompt: Prompt) -> Ending {
     let service = service_fn(|_: Request<Incoming>| async move {
         Ok::<Response<Outgoing>, Infallible>(admin::no_room(no_seat))
     });
     let speak = async {
         if is_h2 {
-            let connection =
-                http2_builder(app, tracked).serve_connection(TokioIo::new(io), service);
+            let connection = http2_builder(app, prompt).serve_connection(TokioIo::new(io), service);
             let mut connection = Box::pin(connection);
             // Streams that came before the GOAWAY are answered, later ones are not taken.
             connection.as_mut().finish();
@@ -410,9 +404,9 @@ pub(super) fn http1_builder(app: &App) -> http1::Builder {
     builder
 }
 
-pub(super) fn http2_builder(app: &App, tracked: Tracked) -> http2::Builder<Tracked> {
+pub(super) fn http2_builder(app: &App, prompt: Prompt) -> http2::Builder<Prompt> {
     let terms = app.edge.http2;
-    let mut builder = http2::Builder::new(tracked);
+    let mut builder = http2::Builder::new(prompt);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(terms.streams_max)

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::Tracked;
 use super::gate::How;
 use super::listener::Stream;
 use super::metered::{Prefixed, Transport};
 use super::proxy_header;
+use super::tasks::Tracked;
 use crate::core::client::Peer;
 use crate::limits::{
     HEADER_BYTES_MAX, HELLO_TIME, PING_INTERVAL, PING_TIME, SEND_BUFFER_BYTES,

@@ -52,17 +52,17 @@ impl Link {
         head.ran_on = ran_on(&session.ran_on, head.ran_on);
         let (receipt, received) = oneshot::channel();
         let pieces = Box::pin(WorkerPieces::new(rest));
-        let delivery = Delivery { head, origin: Arc::clone(&origin), pieces, receipt };
+        let delivery = Box::new(Delivery { head, origin: Arc::clone(&origin), pieces, receipt });
         let worker = session.visit.worker;
         // Not kept: results must not keep a visit alive that has ended.
         drop(session);
-        let delivered = self.app.driver.deliver(worker, lease, delivery).await;
-        delivered.map_err(|_| LinkRefusal::NotHeld)?;
+        self.app.driver.deliver(worker, lease, delivery).await;
         match timeout(RESULT_TIME, received).await {
             Ok(Ok(Receipt::Bad)) => {
                 strike(Fault::Malformed).await;
                 Err(LinkRefusal::BadResult)
             }
+            Ok(Ok(Receipt::NotHeld(_))) => Err(LinkRefusal::NotHeld),
             Err(_) => Err(LinkRefusal::TooSlow),
             // Taken; or its client left, which is nothing to the worker.
             Ok(Ok(Receipt::Taken) | Err(_)) => Ok(no_content()),

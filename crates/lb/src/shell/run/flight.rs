@@ -147,7 +147,8 @@ pub(super) fn board(
         let (sender, progress) = watch::channel(Progress::Running);
         let request_id = Arc::from(order.request_id.as_str());
         let handed_in = Arc::downgrade(&order);
-        let run = run(
+        // On the heap: it is large, and would be copied with its task several times.
+        let run = Box::pin(run(
             Arc::clone(app),
             Closing(Arc::clone(app), flight),
             ticket.take(),
@@ -155,7 +156,7 @@ pub(super) fn board(
             digest,
             order,
             sender,
-        );
+        ));
         let run = app.flights.tasks.spawn(run.in_current_span()).abort_handle();
         Shared { progress, run, request_id, started: Instant::now(), order: handed_in }
     };
