@@ -19,7 +19,7 @@ test: assets
 	@scripts/test.sh
 
 ## dist      Build what is installed: pe-lb, pe-worker and pe in target/dist, optimized as a whole
-##           (some minutes; a cached result is answered in a sixth less time than by `make demo`'s build)
+##           (some minutes; a cached result takes about a tenth less time than with `make demo`'s build)
 .PHONY: dist
 dist:
 	cargo build --profile dist --locked -p pe-lb -p pe-worker -p pe-cli --bins
