@@ -62,6 +62,21 @@ pub struct Pack {
     pub bytes: u64,
     /// Directory in it that is the image's root, as a path of an archive; empty for its own root.
     pub prefix: String,
+    /// The pack that this one continues, if any: who has that one needs only the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub based_on: Option<Basis>,
+}
+
+/// What a pack has in common with one that was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basis {
+    /// Digest of the other file.
+    pub pack: Digest,
+    /// The first byte that both have at the same place.
+    pub from: u64,
+    /// The first after it that they do not share, or the end of the other.
+    pub to: u64,
 }
 
 /// The part of an OCI image config that decides how a program starts

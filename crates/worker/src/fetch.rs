@@ -293,7 +293,7 @@ impl Fetcher {
     /// A pack is here, whole and right: its images are tried, and then offered.
     async fn arrive(&mut self, pack: Digest, bytes: u64, images: Vec<Digest>) {
         let FetchTerms { arch, for_all, .. } = self.terms;
-        let stated = catalogue::Pack { digest: pack, bytes, prefix: String::new() };
+        let stated = catalogue::Pack { digest: pack, bytes, prefix: String::new(), based_on: None };
         let library = self.library.now();
         match library.with(self.cellar.dir(), &stated, &self.catalogue, arch, for_all) {
             Ok(more) => {

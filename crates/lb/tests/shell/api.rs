@@ -160,7 +160,7 @@ fn the_file_has_every_field_of_an_answer_and_no_other() {
     fields.extend(written(&file(FileBytes::Base64(String::new()))));
     check("AnswerFile", fields);
     let digest = Digest([0; 32]);
-    let pack = Pack { digest, bytes: 0, prefix: String::new() };
+    let pack = Pack { digest, bytes: 0, prefix: String::new(), based_on: None };
     check("Pack", written(&pack));
     let config = ImageConfig::default();
     check("ImageConfig", written(&config));

@@ -335,7 +335,12 @@ pub(crate) fn catalogue() -> Catalogue {
     let platform = |arch: Arch, byte: u8| Platform {
         arch,
         digest: Digest([byte; 32]),
-        pack: Pack { digest: PACK, bytes: 1_000_000, prefix: format!("images/{byte:x}") },
+        pack: Pack {
+            digest: PACK,
+            bytes: 1_000_000,
+            prefix: format!("images/{byte:x}"),
+            based_on: None,
+        },
         config: ImageConfig {
             entrypoint: texts(&["/usr/bin/env"]),
             cmd: texts(&["gcc", "--version"]),

@@ -164,7 +164,7 @@ fn pack(tree: &Path, flags: &[&str], images: &Path) -> anyhow::Result<(Pack, Pat
     let digest = Digest::of(&fs::read(&made)?);
     let path = images.join(format!("packs/{}.erofs", digest.hex()));
     fs::rename(made, &path)?;
-    Ok((Pack { digest, bytes, prefix: String::new() }, path))
+    Ok((Pack { digest, bytes, prefix: String::new(), based_on: None }, path))
 }
 
 /// Kernel and initramfs whose init mounts packs without DAX: one word of its program is another.

@@ -198,7 +198,12 @@ fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
     platforms.push(Platform {
         arch: image.arch,
         digest: image.manifest,
-        pack: Pack { digest: made.digest, bytes: made.bytes, prefix: wanted.prefix.clone() },
+        pack: Pack {
+            digest: made.digest,
+            bytes: made.bytes,
+            prefix: wanted.prefix.clone(),
+            based_on: None,
+        },
         config: image.config.clone(),
     });
     platforms.sort_by_key(|platform| platform.arch);

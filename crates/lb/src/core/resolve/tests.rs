@@ -14,7 +14,7 @@ fn catalogue() -> Catalogue {
     let platform = |arch, byte, config: ImageConfig| Platform {
         arch,
         digest: Digest([byte; 32]),
-        pack: Pack { digest: Digest([byte; 32]), bytes: 1, prefix: String::new() },
+        pack: Pack { digest: Digest([byte; 32]), bytes: 1, prefix: String::new(), based_on: None },
         config,
     };
     let image = |name: &str, tags: &[&str], platforms| Image {
