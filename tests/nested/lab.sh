@@ -76,7 +76,7 @@ start() { # [PROGRAM THAT STARTS IT...]
   for _ in {1..20}; do
     port=$(( 10000 + RANDOM % 9000 ))
     "$@" qemu-system-x86_64 -nodefaults -no-user-config -display none -M q35 \
-      -accel tcg,thread=multi,tb-size=1024 -cpu EPYC,+svm,+npt \
+      -accel tcg,thread=multi,tb-size=1024 -cpu "${NESTED_CPU:-EPYC,+svm,+npt}" \
       -smp "${NESTED_CPUS:-2}" -m "${NESTED_MEMORY_MIB:-6144}" \
       -kernel "$assets/vmlinuz" -initrd "$assets/initramfs.cpio" \
       -append 'console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off' -no-reboot \

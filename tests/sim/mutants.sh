@@ -14,7 +14,7 @@ mkdir -p "$copy/crates/lb/src" "$copy/crates/worker/src/core"
 sed '/^members = /s/.*/members = ["crates\/proto", "crates\/lb", "crates\/worker", "tests\/sim"]/; /^exclude = /d' \
   Cargo.toml > "$copy/Cargo.toml"
 cp Cargo.lock clippy.toml "$copy"
-git ls-files -z crates/proto tests/sim crates/lb/src/core crates/lb/src/limits.rs | tar --null -T - -c | tar -x -C "$copy"
+git ls-files -z crates/proto tests/sim crates/lb/src/core crates/lb/src/limits.rs crates/lb/src/limits | tar --null -T - -c | tar -x -C "$copy"
 cp crates/worker/src/limits.rs "$copy/crates/worker/src"
 cp crates/worker/src/core/reconnect.rs "$copy/crates/worker/src/core"
 stub() { # folder package dependencies
