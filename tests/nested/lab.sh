@@ -10,8 +10,8 @@
 #
 # COMMAND is one program with its arguments (`bash -c '...'` for more). It runs as root, with the
 # release programs, guests, images, the e2e binary and cloud-hypervisor where the host has them.
-# NESTED_LAB names a lab (default: main), NESTED_MEMORY_MIB and NESTED_CPUS size it, NESTED_THINGS
-# is a list of more paths to take in.
+# NESTED_LAB names a lab (default: main), NESTED_MEMORY_MIB and NESTED_CPUS size it, NESTED_CPU is its
+# processor as QEMU's -cpu has it, NESTED_THINGS is a list of more paths to take in.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=../../vm-assets/lib.sh
@@ -72,11 +72,15 @@ start() { # [PROGRAM THAT STARTS IT...]
   mkfs.erofs --quiet --all-root "$dir/things.erofs" "$stage"
   rm -rf "$stage"
   (umask 077 && head -c 24 /dev/urandom | base64 -w0 >"$dir/token")
+  # Without nested page tables, KVM keeps shadow tables of its own. With them, on QEMU 7.2, the lab's
+  # kernel now and then faults on its own memory on the way out of a VM and crashes, or a VM stands
+  # still (docs/testing.md); without them neither was seen.
+  local cpu=${NESTED_CPU:-EPYC,+svm,-npt}
   # A port that is taken makes QEMU end at once; another is tried.
   for _ in {1..20}; do
     port=$(( 10000 + RANDOM % 9000 ))
     "$@" qemu-system-x86_64 -nodefaults -no-user-config -display none -M q35 \
-      -accel tcg,thread=multi,tb-size=1024 -cpu "${NESTED_CPU:-EPYC,+svm,+npt}" \
+      -accel tcg,thread=multi,tb-size=1024 -cpu "$cpu" \
       -smp "${NESTED_CPUS:-2}" -m "${NESTED_MEMORY_MIB:-6144}" \
       -kernel "$assets/vmlinuz" -initrd "$assets/initramfs.cpio" \
       -append 'console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off' -no-reboot \
