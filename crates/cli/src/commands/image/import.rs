@@ -202,7 +202,7 @@ fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
             digest: made.digest,
             bytes: made.bytes,
             prefix: wanted.prefix.clone(),
-            based_on: None,
+            based_on: made.based_on,
         },
         config: image.config.clone(),
     });
