@@ -161,7 +161,9 @@ pub(crate) fn append(dir: &Path, order: &Order, status: File) -> Result<Report, 
     state.contents = output.into_contents();
     if state.prefixes.is_some() {
         let new = dir.join("index.new");
-        state.write(OpenOptions::new().write(true).create(true).truncate(true).open(&new)?)?;
+        let mut open_new = OpenOptions::new();
+        open_new.write(true).create_new(true).mode(0o600);
+        state.write(open_new.open(&new)?)?;
         std::fs::rename(new, dir.join(INDEX))?;
     }
     let end = u64::from(state.end) * BLOCK_BYTES;

@@ -1,6 +1,7 @@
 //! Packs that grow: what is added, what stays, and what happens if the store is not what it was.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use pe_image::pack::PackError;
@@ -39,7 +40,7 @@ fn only(store: &Path, dir: &str) -> std::path::PathBuf {
 }
 
 fn an_image_is_added_without_the_layers_of_the_rest_and_as_if_all_were_packed_at_once() {
-    let (_dir, grown) = store();
+    let (dir, grown) = store();
     let images = [version(1), version(2), version(3)];
     let names = ["a/1", "a/2", "b"];
     let mut before: Option<PackFile> = None;
@@ -69,6 +70,10 @@ fn an_image_is_added_without_the_layers_of_the_rest_and_as_if_all_were_packed_at
                 assert_eq!(made.saved_bytes, 1 << 20);
             }
             other => panic!("{other:?}"),
+        }
+        for index in fs::read_dir(dir.path().join("indices")).expect("list") {
+            let mode = index.expect("entry").metadata().expect("stat").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
         }
         let read = Pack::open(&grown.pack(made.digest));
         assert_eq!(u64::from(read.blocks) * 4096 / (2 << 20), made.bytes / (2 << 20) - 1);
