@@ -67,6 +67,16 @@ pub struct Pack {
     pub based_on: Option<Basis>,
 }
 
+impl Pack {
+    /// What it has in common with another, if what is said of that can be: it is not the pack
+    /// itself, and the bytes are some of its own. Anything else is passed over, because nothing is
+    /// lost by it.
+    pub fn basis(&self) -> Option<Basis> {
+        let can_be = |it: &Basis| it.pack != self.digest && it.from < it.to && it.to <= self.bytes;
+        self.based_on.filter(can_be)
+    }
+}
+
 /// What a pack has in common with one that was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,13 +8,13 @@
 //!           library (here, withheld) ─► pool (trial) ─► link offers its images
 //! ```
 //! One task owns the cellar, the list of what is in it, and the transfer that runs; there is one at
-//! a time. A transfer that yields to a more urgent one, breaks off or is killed goes on from where
+//! a time. A pack that has most of its bytes in common with one that is here takes those from
+//! there. A transfer that yields to a more urgent one, breaks off or is killed goes on from where
 //! it was. A pack that has to go is withdrawn first, and goes when no VM uses it. Nothing here
 //! holds a slot, and nothing ends the worker: what cannot be fetched is left alone for a while.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -51,7 +51,7 @@ pub use once::{NotSeeded, seed};
 use source::Source;
 pub(crate) use source::range;
 pub use source::{PacksUrl, PacksUrlError};
-use transfer::{NotFetched, fetch};
+use transfer::{NotFetched, Order, Progress, fetch};
 
 /// How images are fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub struct Fetcher {
     catalogue: Catalogue,
     /// Of its bytes; zeros if there is none.
     digest: Digest,
+    /// What of the packs that are here in part was counted as not fetched again.
+    resumed: BTreeMap<Digest, u64>,
     /// Not asked for before this, after it was not to be had.
     catalogue_again: Option<Instant>,
     began: Instant,
@@ -104,7 +106,7 @@ pub struct Fetcher {
 struct Transfer {
     pack: Listed,
     began_at: u64,
-    progress: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     ended: BoxFuture<'static, Result<(), NotFetched>>,
 }
 
@@ -142,6 +144,7 @@ impl Fetcher {
             stock,
             catalogue,
             digest,
+            resumed: BTreeMap::new(),
             catalogue_again: None,
             began: Instant::now(),
         };
@@ -221,9 +224,11 @@ impl Fetcher {
     }
 
     fn pause(&mut self, running: Transfer) {
-        tracing::info!(pack = %running.pack.pack.hex(), "transfer makes way for another");
+        let Transfer { pack: Listed { pack, .. }, progress, .. } = running;
+        tracing::info!(pack = %pack.hex(), "transfer makes way for another");
         self.metrics.fetch_ended(FetchEnd::Yielded);
-        self.stock.part(running.pack.pack, running.progress.load(Ordering::Relaxed));
+        self.stock.part(pack, progress.here());
+        self.resumed.insert(pack, progress.resumed());
     }
 
     /// Begins what is to be fetched next, if there is anything and somebody to ask.
@@ -253,23 +258,28 @@ impl Fetcher {
             }
         }
         let Some(listed) = self.stock.listed(pack).cloned() else { return Begun::Again };
-        let progress = Arc::new(AtomicU64::new(0));
+        let began_at = self.stock.part_of(pack);
+        let resumed = self.resumed.get(&pack).copied().unwrap_or(0);
+        let progress = Arc::new(Progress::new(began_at, resumed));
         let (cellar, here, metrics) =
             (Arc::clone(&self.cellar), Arc::clone(&progress), self.metrics.clone());
-        let bytes = listed.bytes;
+        let Listed { bytes, basis, .. } = listed;
+        let order = Order { pack, bytes, basis };
         tracing::info!(pack = %pack.hex(), bytes, wanted = self.stock.is_wanted(pack), "pack is fetched");
-        let ended = async move { fetch(&cellar, &source, (pack, bytes), &here, &metrics).await };
-        let began_at = self.stock.part_of(pack);
-        progress.store(began_at, Ordering::Relaxed);
+        let ended = async move { fetch(&cellar, &source, order, &here, &metrics).await };
         Begun::Transfer(Transfer { pack: listed, began_at, progress, ended: ended.boxed() })
     }
 
     async fn ended(&mut self, transfer: Transfer, ended: Result<(), NotFetched>) {
-        let Transfer { pack: Listed { pack, bytes, images }, began_at, progress, .. } = transfer;
+        let Transfer { pack: Listed { pack, bytes, images, .. }, began_at, progress, .. } =
+            transfer;
         match ended {
-            Ok(()) => self.arrive(pack, bytes, images).await,
+            Ok(()) => {
+                self.resumed.remove(&pack);
+                self.arrive(pack, bytes, images).await;
+            }
             Err(error) => {
-                let here = progress.load(Ordering::Relaxed);
+                let here = progress.here();
                 let (end, kept) = match &error {
                     NotFetched::Cut | NotFetched::Stalled => (FetchEnd::Cut, here),
                     NotFetched::Wrong | NotFetched::TooLong => (FetchEnd::Wrong, 0),
@@ -285,6 +295,11 @@ impl Fetcher {
                     self.stock.progressed(pack);
                 }
                 self.stock.part(pack, kept);
+                if kept == 0 {
+                    self.resumed.remove(&pack);
+                } else {
+                    self.resumed.insert(pack, progress.resumed());
+                }
                 self.stock.failed(pack, self.now());
             }
         }
@@ -341,7 +356,10 @@ impl Fetcher {
 
     fn remove(&mut self, pack: Digest) {
         match self.cellar.remove(pack) {
-            Ok(()) => self.stock.gone(pack),
+            Ok(()) => {
+                self.stock.gone(pack);
+                self.resumed.remove(&pack);
+            }
             Err(error) => tracing::error!(pack = %pack.hex(), %error, "pack cannot be removed"),
         }
     }
@@ -432,13 +450,13 @@ impl Fetcher {
         able.truncate(OFFERED_IMAGES_MAX);
         let under_way = transfer.into_iter().flat_map(|transfer| {
             let bytes_total = transfer.pack.bytes;
-            let bytes = transfer.progress.load(Ordering::Relaxed).min(bytes_total);
+            let bytes = transfer.progress.here().min(bytes_total);
             let of = move |image: &Digest| Fetching { image: *image, bytes, bytes_total };
             transfer.pack.images.iter().map(of)
         });
         self.desk.report(Report { able, under_way: under_way.take(WANTED_IMAGES_MAX).collect() });
         // What has come since the transfer began is not in the books yet.
-        let come = |it: &Transfer| it.progress.load(Ordering::Relaxed).saturating_sub(it.began_at);
+        let come = |it: &Transfer| it.progress.here().saturating_sub(it.began_at);
         let used = self.stock.bytes().saturating_add(transfer.map_or(0, come));
         self.metrics.disk(self.terms.config.budget_bytes, used);
     }
@@ -467,10 +485,14 @@ fn list(catalogue: &Catalogue, arch: Arch) -> Vec<Listed> {
     let platforms = catalogue.images.iter().flat_map(|image| &image.platforms);
     for platform in platforms.filter(|platform| platform.arch == arch) {
         let catalogue::Pack { digest, bytes, .. } = platform.pack;
+        let basis = platform.pack.basis();
         match listed.iter_mut().find(|it| it.pack == digest) {
             Some(known) if known.images.contains(&platform.digest) => {}
             Some(known) => known.images.push(platform.digest),
-            None => listed.push(Listed { pack: digest, bytes, images: vec![platform.digest] }),
+            None => {
+                let images = vec![platform.digest];
+                listed.push(Listed { pack: digest, bytes, basis, images });
+            }
         }
     }
     listed

@@ -237,6 +237,8 @@ pub const FETCH_FAILURES_MAX: u32 = 4;
 pub const FETCH_STALL: Duration = Duration::from_secs(30);
 /// Written to the disk at a time.
 pub const FETCH_PIECE_BYTES: usize = 1024 * 1024;
+/// Copied from another pack at a time; after each, a transfer can make way.
+pub const FETCH_COPY_BYTES: u64 = 16 * 1024 * 1024;
 /// Between looks at how far a transfer is, and between two words to the LB about it.
 pub const FETCH_REPORT_EVERY: Duration = Duration::from_millis(500);
 /// An LB takes word of what is no longer on offer within this, or there is no link.

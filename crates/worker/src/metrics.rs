@@ -63,6 +63,7 @@ pub struct Metrics {
     fetches: IntCounterVec,
     fetched_bytes: IntCounter,
     fetch_resumed_bytes: IntCounter,
+    fetch_copied_bytes: IntCounter,
     evictions: IntCounter,
     disk_budget: IntGauge,
     disk_used: IntGauge,
@@ -179,6 +180,10 @@ impl Metrics {
             fetch_resumed_bytes: add.counter(
                 "pack_resumed_bytes_total",
                 "Bytes of packs that were not fetched again.",
+            )?,
+            fetch_copied_bytes: add.counter(
+                "pack_copied_bytes_total",
+                "Bytes of packs that were taken from other packs.",
             )?,
             evictions: add.counter("pack_evictions_total", "Packs that made room.")?,
             disk_budget: add.gauge("pack_disk_budget_bytes", "Disk that packs may take.")?,
@@ -326,9 +331,14 @@ impl Metrics {
         self.fetched_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// A transfer goes on behind so many bytes that are here.
+    /// A transfer goes on behind so many more bytes that are here.
     pub fn fetch_resumed(&self, bytes: u64) {
         self.fetch_resumed_bytes.inc_by(bytes);
+    }
+
+    /// So many bytes of a pack were another's, and taken from there.
+    pub fn fetch_copied(&self, bytes: u64) {
+        self.fetch_copied_bytes.inc_by(bytes);
     }
 
     /// A pack made room for another.

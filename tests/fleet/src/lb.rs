@@ -132,8 +132,22 @@ impl Lb {
         workers: usize,
         slots: usize,
     ) -> anyhow::Result<Workers> {
+        self.with_workers_who(name, workers, slots, &[]).await
+    }
+
+    /// The same, with further arguments of theirs.
+    ///
+    /// # Errors
+    /// They do not come.
+    pub async fn with_workers_who(
+        &self,
+        name: &str,
+        workers: usize,
+        slots: usize,
+        more: &[&str],
+    ) -> anyhow::Result<Workers> {
         let out = self.files.path().join(format!("{name}.journal"));
-        let started = Workers::start(self.workers, name, workers, slots, out)?;
+        let started = Workers::start(self.workers, name, workers, slots, more, out)?;
         started.all_up(workers).await?;
         Ok(started)
     }

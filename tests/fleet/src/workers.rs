@@ -32,7 +32,7 @@ pub struct Entry {
 }
 
 impl Workers {
-    /// Starts some.
+    /// Starts some; `more` are further arguments of theirs.
     ///
     /// # Errors
     /// They do not start.
@@ -41,12 +41,13 @@ impl Workers {
         name: &str,
         workers: usize,
         slots: usize,
+        more: &[&str],
         out: PathBuf,
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(paths::binary("scripted-worker")?);
         command.args(["--lb", &lb.to_string(), "--images", &image().to_string()]);
         command.args(["--name", name, "--workers", &workers.to_string()]);
-        command.args(["--slots", &slots.to_string(), "--journal"]);
+        command.args(["--slots", &slots.to_string(), "--journal"]).args(more);
         Ok(Self { process: Process::start(command, out)? })
     }
 

@@ -38,6 +38,10 @@ struct Cli {
     #[arg(long)]
     token_file: Option<PathBuf>,
 
+    /// Say of every job that it printed this, and ended with 0
+    #[arg(long)]
+    lie: Option<String>,
+
     /// Tell on stdout what happens when
     #[arg(long)]
     journal: bool,
@@ -45,7 +49,7 @@ struct Cli {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let Cli { lb, images, name, workers, slots, token_file, journal } = Cli::parse();
+    let Cli { lb, images, name, workers, slots, token_file, lie, journal } = Cli::parse();
     let token = match token_file {
         Some(path) => {
             let text = std::fs::read_to_string(&path);
@@ -63,6 +67,7 @@ async fn main() -> anyhow::Result<()> {
             arch: Arch::X86_64,
             images: images.clone(),
             token: token.clone(),
+            lie: lie.clone(),
             journal: Journal { is_on: journal },
         }));
     }

@@ -117,7 +117,11 @@ impl Session {
         };
         let lease = head.lease;
         journal.tell("lease", name, format_args!("{lease} {}", head.request_id));
-        let Script { work, end } = match Script::parse(&head.spec.args) {
+        let script = match &self.terms.lie {
+            Some(lie) => Script::parse(&["echo".to_owned(), lie.clone()]),
+            None => Script::parse(&head.spec.args),
+        };
+        let Script { work, end } = match script {
             Ok(script) => script,
             Err(bad) => Script::complaint(&bad)?,
         };

@@ -25,6 +25,8 @@ pub struct Terms {
     pub images: Vec<Digest>,
     /// What it shows to be let in.
     pub token: Option<String>,
+    /// What it says that every job printed, whatever its script is.
+    pub lie: Option<String>,
     /// Where it tells what it does.
     pub journal: Journal,
 }

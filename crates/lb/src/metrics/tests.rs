@@ -44,6 +44,22 @@ fn worker(name: &str) -> WorkerRow {
 }
 
 #[test]
+fn each_phase_is_counted_under_its_own_name() {
+    let metrics = Metrics::new().unwrap();
+    for (number, phase) in Phase::ALL.into_iter().enumerate() {
+        for _ in 0..=number {
+            metrics.phase(phase, 1);
+        }
+    }
+    let text = metrics.text(&[]).unwrap();
+    for (number, phase) in Phase::ALL.into_iter().enumerate() {
+        let name = phase.as_str();
+        let series = format!("pe_lb_phase_seconds_count{{phase=\"{name}\"}} {}", number + 1);
+        assert!(text.lines().any(|line| line == series), "{series}\n{text}");
+    }
+}
+
+#[test]
 fn however_many_workers_there_are_the_series_are_bounded() {
     let names: Vec<String> = (0..WORKERS_MEASURED_MAX + 2).map(|i| format!("w{i:03}")).collect();
     let rows: Vec<WorkerRow> = names.iter().map(|name| worker(name)).collect();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::admin::change;
 use crate::client::{Client, JSON};
 use crate::lb::{Lb, busybox};
-use crate::trust::{metrics, workers};
+use crate::trust::{metrics, reload, workers};
 use crate::worker::{Lease, Parked, ScriptedWorker, exited, result};
 
 /// Three owners; the last one's worker is trusted.
@@ -247,4 +247,34 @@ async fn a_result_that_waits_to_be_confirmed_holds_up_no_drain_and_a_purge_makes
     run(&mut lb, &client, &ann, &job(2), b"true").await;
     let ended = tokio::time::timeout(Duration::from_secs(10), lb.ended()).await;
     assert_eq!(ended.expect("in time"), Drained::Wholly);
+}
+
+/// Confirms so many of a hundred from now on.
+async fn percent(lb: &Lb, percent: u8) {
+    let path = lb.path("lb.toml");
+    let toml = std::fs::read_to_string(&path).expect("settings");
+    let before = toml.lines().find(|line| line.starts_with("confirm_percent")).expect("a line");
+    let after = format!("confirm_percent = {percent}");
+    std::fs::write(path, toml.replace(before, &after)).expect("a file");
+    reload(lb).await;
+}
+
+#[tokio::test]
+async fn how_much_is_confirmed_is_what_the_settings_say_after_a_reload() {
+    let mut lb = Lb::confirming(&fleet()).await;
+    let (ann, bob) = (dial(&lb, "ann-1").await, dial(&lb, "bob-1").await);
+    let client = lb.client().await;
+    let mut slots = park(&mut lb, &bob, 3, 3).await;
+    percent(&lb, 0).await;
+    run(&mut lb, &client, &ann, &job(1), b"true").await;
+    lb.settled().await;
+    holds(&lb, "pe_lb_confirm_runs_total 0").await;
+    percent(&lb, 100).await;
+    run(&mut lb, &client, &ann, &job(2), b"true").await;
+    let asked = slots.pop().expect("a slot").lease().await.expect("the job, of nobody");
+    assert_eq!(asked.head.spec.args.last().map(String::as_str), Some("2"));
+    say(&bob, &asked, b"true").await;
+    lb.settled().await;
+    holds(&lb, "pe_lb_confirm_runs_total 1").await;
+    assert_eq!(client.run_json(&job(2)).await.json()["cache"], "hit");
 }

@@ -25,7 +25,8 @@ async fn dial(lb: &Lb, name: &str, token: &str) -> ScriptedWorker {
     ScriptedWorker::silent(lb.workers, name).await.with_token(token)
 }
 
-async fn reload(lb: &Lb) {
+/// Has settings and files read again.
+pub(crate) async fn reload(lb: &Lb) {
     let headers = [("content-type", JSON)];
     let operator = lb.operator().await;
     let mut sent = operator.begin(http::Method::POST, "/admin/v1/reload", &headers, false).await;

@@ -1,7 +1,8 @@
 //! The API's JSON: what a client may say, and what is refused (threat cases 22, 23 and 37).
 
+use pe_proto::Digest;
 use pe_proto::api::{Answer, Content, FileContent, ProblemKind, RunConfig, RunRequest};
-use pe_proto::catalogue::Catalogue;
+use pe_proto::catalogue::{Basis, Catalogue, Pack};
 use proptest::collection::vec;
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use serde_json::{Value, json};
@@ -189,6 +190,25 @@ fn json_nested_without_end_is_refused() {
     let depth = 100_000;
     refusal(&format!(r#"{{"image":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth)));
     refusal(&format!(r#"{{"image":"gcc","files":{}"#, r#"{"a":"#.repeat(depth)));
+}
+
+#[test]
+fn what_cannot_be_common_to_two_packs_is_passed_over() {
+    let (pack, other) = (Digest([1; 32]), Digest([2; 32]));
+    let usable = |other: Digest, from: u64, to: u64| {
+        let said = serde_json::json!({"digest": pack, "bytes": 10, "prefix": "",
+            "based_on": {"pack": other, "from": from, "to": to}});
+        serde_json::from_value::<Pack>(said).expect("it is read").basis().is_some()
+    };
+    assert!(usable(other, 0, 10) && usable(other, 3, 4));
+    assert!(!usable(other, 3, 3) && !usable(other, 4, 3), "nothing is common");
+    assert!(!usable(other, 0, 11) && !usable(other, u64::MAX - 1, u64::MAX), "beyond the end");
+    assert!(!usable(pack, 0, 10), "the pack itself");
+    let plain = serde_json::json!({"digest": pack, "bytes": 10, "prefix": ""});
+    let plain: Pack = serde_json::from_value(plain).expect("it is read");
+    assert_eq!(plain.based_on, None);
+    let more = serde_json::json!({"pack": other, "from": 0, "to": 1, "more": 1});
+    assert!(serde_json::from_value::<Basis>(more).is_err(), "unknown fields are refused");
 }
 
 #[test]

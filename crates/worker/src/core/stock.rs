@@ -4,7 +4,9 @@
 //! in the order that the load balancer says; it may push out what was not used the longest. When
 //! nothing is waited for, packs are fetched in the order of the catalogue as long as there is
 //! room: an idle worker never throws out one listed pack for another. Nothing that is in use goes,
-//! and nothing that is waited for.
+//! and nothing that is waited for. A pack of which another will take bytes goes for that one only
+//! when all else was not enough; then the other comes whole. Each counts with its whole length,
+//! also where the file system lets two share.
 //!
 //! Invariants, held by the property tests:
 //! - what is here, what is half here and what is on its way never take more than the budget;
@@ -14,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pe_proto::Digest;
+use pe_proto::catalogue::Basis;
 
 use super::Moment;
 use crate::limits::{FETCH_AGAIN_MAX, FETCH_AGAIN_MIN, FETCH_FAILURES_MAX};
@@ -25,6 +28,8 @@ pub struct Listed {
     pub pack: Digest,
     /// Its length.
     pub bytes: u64,
+    /// What it has in common with another.
+    pub basis: Option<Basis>,
     /// The images in it.
     pub images: Vec<Digest>,
 }
@@ -241,11 +246,14 @@ impl Stock {
         let mut candidates: Vec<_> = parts
             .chain(whole)
             .filter(|(pack, ..)| !is_in_use(*pack) && !self.is_wanted(*pack))
-            .map(|(pack, bytes, used)| (self.listed(pack).is_some(), used, pack, bytes))
-            .filter(|(is_listed, ..)| is_wanted || !is_listed)
+            .map(|(pack, bytes, used)| {
+                let is_basis = listed.basis.is_some_and(|basis| basis.pack == pack);
+                (is_basis, self.listed(pack).is_some(), used, pack, bytes)
+            })
+            .filter(|(_, is_listed, ..)| is_wanted || !is_listed)
             .collect();
         candidates.sort_unstable();
-        for (_, _, pack, bytes) in candidates {
+        for (.., pack, bytes) in candidates {
             if lacking == 0 {
                 break;
             }

@@ -2,7 +2,7 @@
 //! beginnings of others, and the catalogue. One process has it at a time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use pe_proto::Digest;
+use pe_proto::catalogue::Basis;
 use sha2::{Digest as _, Sha256};
 
 use crate::limits::VERIFY_PIECE_BYTES;
@@ -97,6 +98,16 @@ impl Cellar {
         Ok(Part { pack, file, path, whole: self.path(pack, WHOLE) })
     }
 
+    /// The file of a whole pack that another has bytes in common with, if it is here and has them.
+    /// Who has it open has it to the end, even if it is removed meanwhile.
+    pub(super) fn other(&self, basis: Basis) -> Option<File> {
+        let path = self.path(basis.pack, WHOLE);
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        let about = file.metadata().ok()?;
+        (about.is_file() && about.len() >= basis.to).then_some(file)
+    }
+
     /// Makes a whole pack one that has yet to prove what it is.
     pub(super) fn reopen(&self, pack: Digest) -> io::Result<()> {
         let whole = self.path(pack, WHOLE);
@@ -163,10 +174,18 @@ impl Part {
         std::os::unix::fs::FileExt::write_all_at(&self.file, piece, at)
     }
 
+    /// Copies a piece of another file, from the same place, to its end; says how much there was.
+    /// The kernel does it, and lets both share the disk where the file system can.
+    pub(super) fn copy(&self, other: &File, at: u64, bytes: u64) -> io::Result<u64> {
+        let (mut from, mut to) = (other, &self.file);
+        from.seek(SeekFrom::Start(at))?;
+        to.seek(SeekFrom::Start(at))?;
+        io::copy(&mut from.take(bytes), &mut to)
+    }
+
     /// Reads all of it, and gives it its final name if it is what it should be. If it is not,
     /// nothing is left of it.
     pub(super) fn finish(mut self) -> io::Result<bool> {
-        use std::io::Seek as _;
         self.file.sync_data()?;
         self.file.rewind()?;
         let mut hasher = Sha256::new();

@@ -1,15 +1,14 @@
 //! `pe-worker fetch IMAGE...`: packs fetched before a worker serves, and nothing else.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
+use pe_proto::Arch;
 use pe_proto::catalogue::Catalogue;
-use pe_proto::{Arch, Digest};
 use tokio::time::sleep;
 
 use super::cellar::{Cellar, Found};
 use super::source::Source;
-use super::transfer::{NotFetched, fetch};
+use super::transfer::{NotFetched, Order, Progress, fetch};
 use crate::config::Config;
 use crate::limits::{FETCH_AGAIN_MIN, FETCH_FAILURES_MAX};
 use crate::link::{LbAddress, LinkError, LinkTls, Silent, Token};
@@ -75,7 +74,7 @@ pub async fn seed(config: &Config, lb: LbAddress, names: &[String]) -> Result<()
     let catalogue: Catalogue = serde_json::from_slice(&json)?;
     cellar.keep_catalogue(&json).map_err(NotSeeded::Cellar)?;
     let packs = resolve(&catalogue, arch, names)?;
-    let needed = packs.iter().map(|(_, _, bytes)| bytes).sum();
+    let needed = packs.iter().map(|(_, order)| order.bytes).sum();
     if needed > terms.budget_bytes {
         return Err(NotSeeded::Budget { needed, budget: terms.budget_bytes });
     }
@@ -86,15 +85,16 @@ pub async fn seed(config: &Config, lb: LbAddress, names: &[String]) -> Result<()
         None => Source::Lb(visit.client().clone()),
     };
     let cellar = Arc::new(cellar);
-    for (name, pack, bytes) in packs {
+    for (name, order) in packs {
+        let Order { pack, bytes, .. } = order;
         if here.contains(&Found::Whole(pack, bytes)) {
             tracing::info!(image = name, "image is here");
             continue;
         }
         tracing::info!(image = name, bytes, "image is fetched");
-        let progress = AtomicU64::new(0);
+        let progress = Progress::default();
         let mut failures = 0;
-        while let Err(source) = fetch(&cellar, &source, (pack, bytes), &progress, &metrics).await {
+        while let Err(source) = fetch(&cellar, &source, order, &progress, &metrics).await {
             failures += 1;
             if failures >= FETCH_FAILURES_MAX {
                 return Err(NotSeeded::Fetch { name: name.to_owned(), source });
@@ -114,13 +114,15 @@ fn resolve<'a>(
     catalogue: &Catalogue,
     arch: Arch,
     names: &'a [String],
-) -> Result<Vec<(&'a str, Digest, u64)>, NotSeeded> {
-    let mut packs: Vec<(&str, Digest, u64)> = Vec::new();
+) -> Result<Vec<(&'a str, Order)>, NotSeeded> {
+    let mut packs: Vec<(&str, Order)> = Vec::new();
     for name in names {
         let found = catalogue.find(name, Some(arch));
         let (_, platform) = found.ok_or_else(|| NotSeeded::Unknown(name.clone()))?;
-        if !packs.iter().any(|(_, pack, _)| *pack == platform.pack.digest) {
-            packs.push((name, platform.pack.digest, platform.pack.bytes));
+        let stated = &platform.pack;
+        if !packs.iter().any(|(_, it)| it.pack == stated.digest) {
+            let (pack, bytes, basis) = (stated.digest, stated.bytes, stated.basis());
+            packs.push((name, Order { pack, bytes, basis }));
         }
     }
     Ok(packs)

@@ -57,7 +57,7 @@ impl PacksUrl {
         &self,
         tls: &LinkTls,
         pack: Digest,
-        from: u64,
+        (from, until): (u64, Option<u64>),
     ) -> Result<Response<Incoming>, LinkError> {
         let host = self.authority.host();
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
@@ -87,15 +87,19 @@ impl PacksUrl {
             headers.insert(header::HOST, host);
         }
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        range(headers, from);
+        range(headers, from, until);
         Ok(sender.send_request(request).await?)
     }
 }
 
-/// Asks for all but the beginning.
-pub(crate) fn range(headers: &mut http::HeaderMap, from: u64) {
-    let said = (from > 0).then(|| HeaderValue::try_from(format!("bytes={from}-")).ok()).flatten();
-    if let Some(said) = said {
+/// Asks for what is behind the first bytes, and for nothing from `until` on.
+pub(crate) fn range(headers: &mut http::HeaderMap, from: u64, until: Option<u64>) {
+    let said = match until {
+        Some(until) => format!("bytes={from}-{}", until.saturating_sub(1)),
+        None if from > 0 => format!("bytes={from}-"),
+        None => return,
+    };
+    if let Ok(said) = HeaderValue::try_from(said) {
         headers.insert(header::RANGE, said);
     }
 }
@@ -110,15 +114,16 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Asks for a pack, less so many bytes.
+    /// Asks for a pack, less so many bytes, and to before `until` if not to its end.
     pub(super) async fn pack(
         &self,
         pack: Digest,
         from: u64,
+        until: Option<u64>,
     ) -> Result<Response<Incoming>, LinkError> {
         match self {
-            Self::Lb(client) => client.pack(pack, from).await,
-            Self::Web(url, tls) => url.get(tls, pack, from).await,
+            Self::Lb(client) => client.pack(pack, from, until).await,
+            Self::Web(url, tls) => url.get(tls, pack, (from, until)).await,
         }
     }
 }

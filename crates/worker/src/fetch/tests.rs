@@ -1,11 +1,12 @@
 //! The fetcher against a scripted LB and web server over real sockets, with real files.
 
+mod basis;
 mod web;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use pe_proto::catalogue::{Image, ImageConfig, Platform};
+use pe_proto::catalogue::{Basis, Image, ImageConfig, Platform};
 use pe_proto::limits::PMEM_ALIGN;
 
 use super::*;
@@ -32,15 +33,19 @@ fn image(name: &str) -> Digest {
 }
 
 fn catalogue(packs: &[(&str, &[u8])]) -> Vec<u8> {
-    let images = packs.iter().map(|(name, bytes)| {
+    let packs: Vec<_> = packs.iter().map(|(name, bytes)| (*name, *bytes, None)).collect();
+    catalogue_of(&packs)
+}
+
+fn catalogue_of(packs: &[(&str, &[u8], Option<Basis>)]) -> Vec<u8> {
+    let images = packs.iter().map(|(name, bytes, basis)| {
         let digest = Digest::of(bytes);
-        let pack = serde_json::from_value(serde_json::json!({
-            "digest": digest.to_string(), "bytes": bytes.len(), "prefix": "",
-        }));
+        let (bytes, prefix) = (bytes.len() as u64, String::new());
+        let pack = catalogue::Pack { digest, bytes, prefix, based_on: *basis };
         let platform = Platform {
             arch: Arch::X86_64,
             digest: image(name),
-            pack: pack.expect("a pack"),
+            pack,
             config: ImageConfig::default(),
         };
         let text = |text: &str| text.to_owned();
@@ -165,6 +170,23 @@ async fn a_transfer_that_broke_off_or_was_killed_goes_on_from_where_it_was() {
     assert_eq!(rig.web.ranges().last(), Some(&(Digest::of(&a), Some(had))));
     assert!(rig.metrics.text().contains(&format!("pe_worker_pack_resumed_bytes_total {had}\n")));
     assert_eq!(std::fs::read(rig.file(&a)).expect("a file"), a);
+    rig.stop.cancel();
+}
+
+#[tokio::test]
+async fn what_was_not_fetched_again_counts_once_however_often_a_transfer_goes_on() {
+    let a = pack("a", 4);
+    let json = catalogue(&[("a", &a)]);
+    let web = Web::start(&[&a]).await;
+    web.cut_after(3 * 1024 * 1024);
+    web.cut_after(2 * 1024 * 1024);
+    web.cut_after(1024 * 1024);
+    let rig = Rig::start(web, tempfile::tempdir().expect("tempdir"), &json, 100 * MIB2);
+    rig.until_offered(&["a"]).await;
+    let behind: Vec<_> = rig.web.ranges().into_iter().filter_map(|(_, from)| from).collect();
+    assert_eq!(behind, [3 * 1024 * 1024, 5 * 1024 * 1024, 6 * 1024 * 1024]);
+    let once = format!("pe_worker_pack_resumed_bytes_total {}\n", 6 * 1024 * 1024);
+    assert!(rig.metrics.text().contains(&once), "{}", rig.metrics.text());
     rig.stop.cancel();
 }
 

@@ -20,13 +20,15 @@ use crate::fetch::{Desk, Report, range};
 use crate::limits::{CATALOGUE_BYTES_MAX, DIAL, FETCH_ASK_AGAIN, FETCH_REPORT_EVERY, FETCH_STALL};
 
 impl Client {
-    /// Asks for a pack, less so many bytes.
+    /// Asks for a pack, less so many bytes, and to before `until` if not to its end.
     pub(crate) async fn pack(
         &self,
         pack: Digest,
         from: u64,
+        until: Option<u64>,
     ) -> Result<Response<Incoming>, LinkError> {
-        self.get(&format!("{}{}", paths::PACKS, pack.hex()), |headers| range(headers, from)).await
+        let path = format!("{}{}", paths::PACKS, pack.hex());
+        self.get(&path, |headers| range(headers, from, until)).await
     }
 
     /// The catalogue.

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,9 @@ use pe_e2e::client::{self, Job};
 use pe_e2e::lab::{Lab, metric};
 use pe_e2e::slow::SlowLine;
 use pe_e2e::{circumstances, paths, wait};
+use pe_proto::Digest;
 use pe_proto::api::Progress;
-use pe_proto::catalogue::Catalogue;
+use pe_proto::catalogue::{Basis, Catalogue};
 use serde_json::Value;
 
 use crate::labs::Labs;
@@ -21,6 +22,7 @@ use crate::labs::Labs;
 crate::scenarios![
     a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_job_that_waited,
     images_are_fetched_before_a_worker_serves,
+    a_worker_fetches_of_a_pack_what_the_one_it_has_does_not_have,
 ];
 
 const MIB: u64 = 1024 * 1024;
@@ -38,12 +40,17 @@ struct Fetching {
 
 impl Fetching {
     fn lab() -> anyhow::Result<Self> {
+        Self::lab_of(|_| {})
+    }
+
+    /// With a catalogue that was changed.
+    fn lab_of(change: impl FnOnce(&mut Catalogue)) -> anyhow::Result<Self> {
         // Its file must be there before the load balancer is.
         let held = tempfile::Builder::new().prefix("pe-e2e-token-").tempdir()?.keep();
         let token = held.join("token");
         std::fs::write(&token, "a-token-of-all-workers\n")?;
         let flags = ["--worker-token-file".to_owned(), token.display().to_string()];
-        let lab = Lab::with_flags(|_| {}, &flags)?;
+        let lab = Lab::with_flags(change, &flags)?;
         let cache = lab.scratch().join("cache");
         Ok(Self { lab, token, cache })
     }
@@ -64,6 +71,14 @@ impl Fetching {
     fn start(&mut self, port: u16) -> anyhow::Result<()> {
         let flags = self.flags(port);
         self.lab.start_worker_of("fetcher", 1, &paths::vm_assets()?, flags)
+    }
+
+    /// `pe-worker fetch`, through a port.
+    fn fetch(&self, name: &str, port: u16) -> anyhow::Result<Command> {
+        let mut command = Command::new(paths::binary("pe-worker")?);
+        command.arg("fetch").arg(name).args(self.flags(port));
+        command.arg("--vm-assets").arg(paths::vm_assets()?);
+        Ok(command)
     }
 
     fn part(&self, pack: &str) -> u64 {
@@ -154,20 +169,16 @@ fn a_worker_with_an_empty_disk_becomes_useful_goes_on_after_a_kill_and_runs_a_jo
     let rests = metric(&metrics, "pe_lb_pack_transfers_total{part=\"rest\"}");
     ensure!(rests.is_some_and(|rests| rests >= 1.0), "{rests:?}");
     println!(
-        "\n   useful {useful:?} after its start, killed at {had} of {python_bytes} bytes, \
-         resumed with {resumed:?} bytes not fetched again"
+        "\n   useful {useful:?} after its start, killed at {had} of {python_bytes} bytes, and \
+         resumed; {resumed:?} bytes of all packs were there by then and not fetched again"
     );
     Ok(())
 }
 
 fn images_are_fetched_before_a_worker_serves(_: &Labs) -> anyhow::Result<()> {
     let fetching = Fetching::lab()?;
-    let fetch = |name: &str| {
-        let mut command = std::process::Command::new(paths::binary("pe-worker")?);
-        command.arg("fetch").arg(name).args(fetching.flags(fetching.lab.lb_worker_port));
-        let vm_assets = paths::vm_assets()?;
-        anyhow::Ok(command.arg("--vm-assets").arg(vm_assets).output()?)
-    };
+    let fetch =
+        |name: &str| anyhow::Ok(fetching.fetch(name, fetching.lab.lb_worker_port)?.output()?);
     let out = fetch("busybox:latest")?;
     ensure!(out.status.success(), "{out:?}");
     let (busybox, _) = pack("busybox")?;
@@ -182,9 +193,77 @@ fn images_are_fetched_before_a_worker_serves(_: &Labs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn a_worker_fetches_of_a_pack_what_the_one_it_has_does_not_have(_: &Labs) -> anyhow::Result<()> {
+    // The first has other bytes at its begin, and the second goes on where the first ends.
+    let bytes = |seed: u64, length: u64| -> Vec<u8> {
+        let words = (0..length / 32).map(|at| Digest::of(&(seed ^ at << 8).to_le_bytes()).0);
+        words.flatten().collect()
+    };
+    let (from, to, end) = (4096, 30 * MIB, 36 * MIB);
+    let (head, tail, shared) = (bytes(1, from), bytes(2, end - to), bytes(3, to - from));
+    let before = [bytes(4, from), shared.clone()].concat();
+    let after = [head, shared, tail].concat();
+    let packs = [Digest::of(&before), Digest::of(&after)];
+    let basis = Basis { pack: packs[0], from, to };
+    let fetching = Fetching::lab_of(|catalogue| {
+        catalogue.images.truncate(2);
+        let told = [("before", to, None), ("after", end, Some(basis))];
+        for ((image, pack), (name, bytes, based_on)) in
+            catalogue.images.iter_mut().zip(packs).zip(told)
+        {
+            name.clone_into(&mut image.name);
+            for platform in &mut image.platforms {
+                platform.digest = Digest::of(name.as_bytes());
+                platform.pack.digest = pack;
+                (platform.pack.bytes, platform.pack.based_on) = (bytes, based_on);
+            }
+        }
+    })?;
+    let dir = fetching.lab.scratch().join("packs");
+    std::fs::remove_file(&dir)?;
+    std::fs::create_dir(&dir)?;
+    for (pack, bytes) in packs.iter().zip([&before, &after]) {
+        std::fs::write(dir.join(format!("{}.erofs", pack.hex())), bytes)?;
+    }
+    let sent = || -> anyhow::Result<f64> {
+        let metrics = client::get(&format!("{}/metrics", fetching.lab.admin_url))?;
+        metric(&metrics, "pe_lb_pack_bytes_total").context("no such metric")
+    };
+    let port = fetching.lab.lb_worker_port;
+    let out = fetching.fetch("before", port)?.output()?;
+    ensure!(out.status.success(), "{out:?}");
+    let had = sent()?;
+    ensure!(had == to as f64, "{had}");
+    // Killed while it fetches the end; the begin and what is common are there by then.
+    let line = SlowLine::to(port, MIB)?;
+    let mut killed = fetching.fetch("after", line.port)?.stderr(Stdio::null()).spawn()?;
+    let name = packs[1].hex();
+    let part = || (fetching.part(&name) > to).then_some(());
+    let seen = wait::until("part of the end", long(), part);
+    killed.kill()?;
+    killed.wait()?;
+    seen.map_err(|error| error.context(fetching.lab.logs()))?;
+    let kept = fetching.part(&name);
+    ensure!((to + 1..end).contains(&kept), "{kept} of {end}");
+    let broken = sent()?;
+    let out = fetching.fetch("after", port)?.output()?;
+    ensure!(out.status.success(), "{out:?}");
+    let rest = sent()? - broken;
+    // What was on its way to the one that was killed was sent, and did not come.
+    let most = from + 2 * (end - to);
+    ensure!(broken - had + rest <= most as f64, "{broken} less {had}, and {rest} more, of {most}");
+    let is_here = std::fs::read(fetching.cache.join(format!("packs/{name}.erofs")))? == after;
+    ensure!(is_here, "another file");
+    println!(
+        "\n   of a pack of {end} bytes {} were fetched until a kill, and {rest} after it",
+        broken - had
+    );
+    Ok(())
+}
+
 /// `pe run` with a terminal.
 struct Looker {
-    pe: std::process::Child,
+    pe: Child,
     terminal: std::fs::File,
     seen: String,
 }
@@ -192,7 +271,7 @@ struct Looker {
 impl Looker {
     fn start(lab: &Lab, command: &[&str]) -> anyhow::Result<Self> {
         let terminal = nix::pty::openpty(None, None)?;
-        let mut pe = std::process::Command::new(paths::binary("pe")?);
+        let mut pe = Command::new(paths::binary("pe")?);
         pe.args(["run", "--server", &lab.client.url, "--image", "python", "--"]).args(command);
         pe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(terminal.slave));
         let pe = pe.spawn()?;

@@ -4,5 +4,6 @@ mod activation;
 mod floods;
 mod hang_ups;
 mod kills;
+mod liars;
 mod links;
 mod restarts;

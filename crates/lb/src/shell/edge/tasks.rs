@@ -66,6 +66,12 @@ mod tests {
     use std::future::{pending, ready};
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use bytes::Bytes;
+    use http::{Request, Response, StatusCode};
+    use http_body_util::Empty;
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -101,5 +107,37 @@ mod tests {
         assert_eq!(tasks.len(), 0);
         prompt.execute(pending::<()>());
         assert_eq!(tasks.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_crashes_leaves_its_connection_and_the_other_streams_alone() {
+        let tasks = Arc::new(TaskTracker::new());
+        let (here, there) = tokio::io::duplex(64 * 1024);
+        let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
+            match request.uri().path() {
+                "/crash" => panic!("on purpose"),
+                "/crash-later" => {
+                    tokio::task::yield_now().await;
+                    panic!("on purpose, as a task")
+                }
+                _ => Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new())),
+            }
+        });
+        let serve = http2::Builder::new(Prompt(Arc::clone(&tasks)))
+            .serve_connection(TokioIo::new(there), service);
+        tasks.spawn(serve);
+        let (client, connection) = h2::client::handshake(here).await.unwrap();
+        tasks.spawn(connection);
+        let ask = async |path: &str| {
+            let request = Request::get(format!("http://lb{path}")).body(()).unwrap();
+            let mut client = client.clone().ready().await.unwrap();
+            client.send_request(request, true).unwrap().0.await.map(|answer| answer.status())
+        };
+        for crash in ["/crash", "/crash-later"] {
+            assert_eq!(ask("/before").await.unwrap(), StatusCode::OK);
+            let error = ask(crash).await.unwrap_err();
+            assert!(error.is_reset(), "{error}");
+            assert_eq!(ask("/after").await.unwrap(), StatusCode::OK);
+        }
     }
 }

@@ -15,7 +15,7 @@ fn image(number: u8) -> Digest {
 
 /// Pack n holds image n.
 fn listed(number: u8, bytes: u64) -> Listed {
-    Listed { pack: pack(number), bytes, images: vec![image(number)] }
+    Listed { pack: pack(number), bytes, basis: None, images: vec![image(number)] }
 }
 
 fn secs(seconds: u64) -> Moment {
@@ -70,6 +70,18 @@ fn what_the_catalogue_lost_makes_room_even_for_what_nobody_waits_for() {
     stock.gone(pack(9));
     stock.part(pack(1), 49);
     assert_eq!(stock.next(secs(5), idle), fetch(1, &[]), "goes on with what it has");
+}
+
+#[test]
+fn a_pack_that_another_takes_bytes_of_goes_last_for_that_one() {
+    let mut stock = Stock::new(100, 100);
+    let basis = Some(Basis { pack: pack(8), from: 0, to: 30 });
+    stock.list(vec![Listed { basis, ..listed(1, 60) }]);
+    stock.put(pack(8), 30, secs(1));
+    stock.put(pack(9), 40, secs(2));
+    assert_eq!(stock.next(secs(3), idle), fetch(1, &[9]), "though it was used later");
+    stock.list(vec![Listed { basis, ..listed(1, 80) }]);
+    assert_eq!(stock.next(secs(3), idle), fetch(1, &[9, 8]), "there is no other way");
 }
 
 #[test]

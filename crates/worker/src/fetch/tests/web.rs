@@ -1,6 +1,7 @@
 //! A web server of packs that can break off, stop, and lie.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use pe_proto::Digest;
@@ -28,11 +29,15 @@ struct Shared {
 struct Ways {
     /// What was asked for, and from where.
     ranges: Vec<(Digest, Option<u64>)>,
-    /// The next answer ends after so many bytes.
-    cut: Option<usize>,
+    /// The parts that were given.
+    given: Vec<Range<u64>>,
+    /// The next answers end after so many bytes.
+    cut: VecDeque<usize>,
     /// The next answer stops after so many bytes.
     hold: Option<usize>,
     is_lying: bool,
+    /// It knows of no parts, and gives all.
+    is_simple: bool,
 }
 
 impl Web {
@@ -62,8 +67,18 @@ impl Web {
         self.shared.ways.lock().expect("lock").ranges.clone()
     }
 
+    /// The parts that were given, of whatever packs.
+    pub(super) fn given(&self) -> Vec<Range<u64>> {
+        self.shared.ways.lock().expect("lock").given.clone()
+    }
+
+    /// One more answer ends early.
     pub(super) fn cut_after(&self, bytes: usize) {
-        self.shared.ways.lock().expect("lock").cut = Some(bytes);
+        self.shared.ways.lock().expect("lock").cut.push_back(bytes);
+    }
+
+    pub(super) fn know_no_parts(&self) {
+        self.shared.ways.lock().expect("lock").is_simple = true;
     }
 
     pub(super) fn hold_after(&self, bytes: usize) {
@@ -82,7 +97,7 @@ impl Web {
 /// Answers one request.
 async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     let mut stream = BufReader::new(stream);
-    let (mut path, mut from) = (String::new(), None);
+    let (mut path, mut from, mut until) = (String::new(), None, None);
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
@@ -93,7 +108,9 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         if let Some(asked) = line.strip_prefix("get ") {
             path = asked.split(' ').next().expect("a path").to_owned();
         } else if let Some(range) = line.strip_prefix("range: bytes=") {
-            from = Some(range.trim_end_matches('-').parse().expect("a number"));
+            let (first, last) = range.split_once('-').expect("one range");
+            from = Some(first.parse::<u64>().expect("a number"));
+            until = (!last.is_empty()).then(|| last.parse::<u64>().expect("a number") + 1);
         } else if line.is_empty() {
             break;
         }
@@ -104,27 +121,34 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
         return;
     };
-    let (cut, hold, is_lying) = {
+    let length = bytes.len() as u64;
+    let (cut, hold, is_lying, part) = {
         let mut ways = shared.ways.lock().expect("lock");
         ways.ranges.push((name.and_then(|it| it.parse().ok()).expect("a digest"), from));
-        (ways.cut.take(), ways.hold.take(), ways.is_lying)
+        if ways.is_simple {
+            (from, until) = (None, None);
+        }
+        let part = from.unwrap_or(0)..until.unwrap_or(length);
+        assert!(part.start < part.end && part.end <= length, "{part:?} of {length}");
+        ways.given.push(part.clone());
+        (ways.cut.pop_front(), ways.hold.take(), ways.is_lying, part)
     };
-    let mut part = bytes[usize::try_from(from.unwrap_or(0)).expect("small")..].to_vec();
+    let last = part.end - 1;
+    let small = |at: u64| usize::try_from(at).expect("small");
+    let mut part = bytes[small(part.start)..small(part.end)].to_vec();
     if is_lying {
         let last = part.len() - 1;
         part[last] ^= 1;
     }
-    let length = part.len();
+    let len = part.len();
     let head = match from {
-        None => format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"),
+        None => format!("HTTP/1.1 200 OK\r\ncontent-length: {len}\r\n\r\n"),
         Some(from) => format!(
-            "HTTP/1.1 206 Partial Content\r\ncontent-length: {length}\r\n\
-             content-range: bytes {from}-{}/{}\r\n\r\n",
-            bytes.len() - 1,
-            bytes.len()
+            "HTTP/1.1 206 Partial Content\r\ncontent-length: {len}\r\n\
+             content-range: bytes {from}-{last}/{length}\r\n\r\n"
         ),
     };
-    let sent = cut.or(hold).unwrap_or(length).min(length);
+    let sent = cut.or(hold).unwrap_or(len).min(len);
     let _ = stream.write_all(head.as_bytes()).await;
     let _ = stream.write_all(&part[..sent]).await;
     if hold.is_some() {
