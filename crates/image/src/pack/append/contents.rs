@@ -35,9 +35,3 @@ impl Contents {
         self.0.iter().map(|(hash, block)| (*hash, *block))
     }
 }
-
-impl FromIterator<(u64, u32)> for Contents {
-    fn from_iter<T: IntoIterator<Item = (u64, u32)>>(pairs: T) -> Self {
-        Self(pairs.into_iter().collect())
-    }
-}

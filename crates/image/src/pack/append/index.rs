@@ -57,8 +57,11 @@ impl State {
         if line.contents > CONTENTS_MAX {
             return Err(AppendError::Index("more contents than there can be".into()));
         }
-        let contents: io::Result<Contents> = (0..line.contents).map(|_| pair(&mut file)).collect();
-        let contents = contents?;
+        let mut contents = Contents::default();
+        for _ in 0..line.contents {
+            let (hash, block) = pair(&mut file)?;
+            contents.note(hash, block);
+        }
         if contents.count() != line.contents || file.read(&mut [0])? != 0 {
             return Err(AppendError::Index("not as long as it says".into()));
         }
@@ -109,7 +112,10 @@ mod tests {
         let mut prefixes = Prefixes::default();
         let above = prefixes.make("gcc/12").expect("a place");
         prefixes.enter("gcc/12", above, 4096).expect("a name");
-        let contents = [(7, 1), (u64::MAX, 2), (8, 3)].into_iter().collect();
+        let mut contents = Contents::default();
+        for (hash, block) in [(7, 1), (u64::MAX, 2), (8, 3)] {
+            contents.note(hash, block);
+        }
         let state = State { prefixes: Some(prefixes), inodes: 9, end: 77, contents };
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("index");
