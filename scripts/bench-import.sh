@@ -51,8 +51,8 @@ rm -rf "$layout"
 stored=$(du -sb "$work/store" | cut -f1)
 
 timed() { /usr/bin/time -f '%e %U %S %M' -o "$work/time" "$@" >/dev/null; }
-# The most memory that processes of ours have had, but for mkfs.erofs, which both ways start: the kernel
-# keeps the highest mark of each process, and this looks at it ten times a second.
+# The most memory that any process of ours has had: the kernel keeps the highest mark of each, and
+# this looks at it ten times a second.
 watch_memory() { # PID
   local most=0 process mark
   while [[ -d /proc/$1 ]]; do
@@ -74,7 +74,7 @@ ours() {
   read -r wall user system kib <"$work/time"
   bytes=$(du -sb "$work/images/packs" | cut -f1)
   echo "pe $wall $user $system $kib $bytes" >>"$work/figures"
-  echo "pe-without-mkfs - - - $(cat "$work/most") 0" >>"$work/figures"
+  echo "pe-processes - - - $(cat "$work/most") 0" >>"$work/figures"
   rm -rf "$work/images"
 }
 theirs() {
@@ -105,7 +105,7 @@ done
 lists=("$work"/list*)
 echo "Import of an image of ${#lists[@]} layers, $((stored / 1000000)) MB in the registry; the best of $runs runs each, in turns"
 printf '%-26s %8s %8s %8s %10s %10s\n' what wall_s user_s system_s memory_MiB pack_MiB
-for what in pe pe-without-mkfs skopeo umoci mkfs.erofs skopeo+umoci+mkfs.erofs; do
+for what in pe pe-processes skopeo umoci mkfs.erofs skopeo+umoci+mkfs.erofs; do
   grep "^$what " "$work/figures" | LC_ALL=C sort -n -k2,2 | head -1 |
     awk '{ printf "%-26s %8.1f %8.1f %8.1f %10.0f %10.0f\n", $1, $2, $3, $4, $5 / 1024, $6 / 1048576 }'
 done

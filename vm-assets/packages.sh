@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(
   qemu-system-x86  # the embedded virtual machine monitor
-  erofs-utils      # mkfs.erofs: root file system -> pack
+  erofs-utils      # fsck.erofs: another's judge of packs; mkfs.erofs: a peer in benches
   mmdebstrap       # Debian packages -> root file system
   build-essential  # gcc, make and libc6-dev: guest-init is linked statically
   kmod             # depmod: which module needs which

@@ -12,7 +12,7 @@ packages=(
   bash coreutils findutils grep sed mawk tar gzip util-linux mount procps kmod iproute2 cpio
   curl            # the e2e suite's HTTP client
   socat           # the agent's listener
-  erofs-utils     # `pe image pack` makes packs with it
+  erofs-utils     # tests read packs by it too
   strace          # what a VMM is refused, and by whom
   qemu-system-x86 # the other backend, here with KVM
 )

@@ -216,11 +216,13 @@ Examples:
   pe image list --into images --json | jq -r '.images[].image.name'";
 
 pub(crate) const IMAGE_PACK: &str = "\
-Files that are equal in several images of a pack are in it once. A version that is added later takes
-what is there of the others from their trees, not from their layers.
+Files that are equal in several images of a pack are in it once. Versions
+that are named after those of a pack that is there are added to it: the layers of the others are not
+read again, and workers that have that pack fetch only what is new.
 
 Examples:
-  pe image pack gcc:13=docker://gcc:13 gcc:14=docker://gcc:14";
+  pe image pack gcc:13=docker://gcc:13 gcc:14=docker://gcc:14
+  pe image pack gcc:13=docker://gcc:13 gcc:14=docker://gcc:14 gcc:15=docker://gcc:15";
 
 pub(crate) const IMAGE_RM: &str = "\
 Examples:

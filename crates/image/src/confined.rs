@@ -6,8 +6,8 @@
 //! ```
 //! A program that makes packs calls [`run_if_asked`] first of all. The process gets its order as
 //! its second argument, a layer on standard input, works in its current directory, and reports on
-//! standard output. mkfs.erofs, a C program that reads names and attributes of strangers, is
-//! confined and then executed the same way.
+//! standard output. A tree is written into a pack the same way, as its names and attributes are
+//! those of strangers too.
 
 mod calls;
 mod child;
@@ -24,6 +24,7 @@ use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::flatten::{Cap, Caps, LayerError, unpack};
+use crate::pack::append::{self, AppendError};
 
 pub use child::run_if_asked;
 
@@ -38,18 +39,17 @@ const REPORT_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) enum Order {
     /// Unpack the layer on standard input.
     Unpack(unpack::Order),
-    /// Give a tree another place. Only who owns a directory can.
-    Move { from: PathBuf, to: PathBuf, caps: Caps },
-    /// Remove a tree.
+    /// Remove a tree. Only who owns a directory can.
     Remove { path: PathBuf, caps: Caps },
-    /// Become mkfs.erofs, with a time of the volume.
-    Mkfs { program: PathBuf, args: Vec<String>, time: String, tmp: PathBuf, caps: Caps },
+    /// Write the tree that is here into the pack that is here.
+    Append(append::Order),
 }
 
 /// What it says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
     Unpacked(Result<unpack::Report, LayerError>),
+    Appended(Result<append::Report, AppendError>),
     Done(Result<(), String>),
 }
 
@@ -78,6 +78,9 @@ pub enum ConfinedError {
     /// It could not do what it should.
     #[error("{0}")]
     Failed(String),
+    /// It said something else than was asked.
+    #[error("a confined process gave no answer, or one to another question")]
+    NoAnswer,
     /// Neither root nor able to be root in a user namespace.
     #[error(
         "packs are made by root, or where user namespaces are allowed: `unshare -Ur true` fails"
@@ -149,9 +152,8 @@ impl Confined {
     pub(crate) fn start(order: &Order, dir: &Path, owners: Owners) -> Result<Self, ConfinedError> {
         let caps = match order {
             Order::Unpack(order) => order.caps,
-            Order::Move { caps, .. } | Order::Remove { caps, .. } | Order::Mkfs { caps, .. } => {
-                *caps
-            }
+            Order::Append(order) => order.caps,
+            Order::Remove { caps, .. } => *caps,
         };
         let us = std::env::current_exe().map_err(ConfinedError::Start)?;
         let (program, args) = owners.wrapped(&us);
@@ -181,7 +183,7 @@ impl Confined {
     pub(crate) fn end(mut self) -> Result<Report, ConfinedError> {
         let mut said = Vec::new();
         let mut complaint = Vec::new();
-        // It writes little, and to one of both only; mkfs.erofs is quiet.
+        // It writes little, and to one of both only.
         if let Some(out) = self.process.stdout.take() {
             out.take(REPORT_BYTES_MAX).read_to_end(&mut said).map_err(ConfinedError::Start)?;
         }
@@ -195,7 +197,6 @@ impl Confined {
         if status.success() {
             return match serde_json::from_slice(&said) {
                 Ok(report) => Ok(report),
-                Err(_) if said.is_empty() => Ok(Report::Done(Ok(()))),
                 Err(error) => Err(ConfinedError::Failed(error.to_string())),
             };
         }
@@ -224,9 +225,7 @@ pub(crate) fn run(order: &Order, dir: &Path, owners: Owners) -> Result<(), Confi
     match Confined::start(order, dir, owners)?.end()? {
         Report::Done(Ok(())) => Ok(()),
         Report::Done(Err(why)) => Err(ConfinedError::Failed(why)),
-        Report::Unpacked(_) => {
-            Err(ConfinedError::Failed("an answer to another question".to_owned()))
-        }
+        Report::Unpacked(_) | Report::Appended(_) => Err(ConfinedError::NoAnswer),
     }
 }
 

@@ -24,6 +24,10 @@ pub use caps::{Cap, Caps};
 pub use error::LayerError;
 pub use unpack::{Cost, Notes};
 
+pub(crate) use sys::{get_xattr, list_xattrs};
+pub(crate) use tree::DIRECTORY;
+pub(crate) use unpack::most_memory;
+
 use crate::confined::{Confined, ConfinedError, Order, Owners, Report};
 use crate::oci::{Descriptor, OciImage, Packing, Source};
 use crate::source::SourceError;
@@ -130,9 +134,9 @@ pub fn flatten(
             Report::Unpacked(Err(source)) => {
                 return Err(FlattenError::Layer { layer: index, source });
             }
-            Report::Done(result) => {
-                let why = result.err().unwrap_or_else(|| "no report".to_owned());
-                return Err(confined(ConfinedError::Failed(why)));
+            Report::Done(Err(why)) => return Err(confined(ConfinedError::Failed(why))),
+            Report::Done(Ok(())) | Report::Appended(_) => {
+                return Err(confined(ConfinedError::NoAnswer));
             }
         }
     }

@@ -21,6 +21,7 @@ pub mod reference;
 pub mod source;
 
 pub mod confined;
+mod erofs;
 pub mod flatten;
 pub mod pack;
 pub mod store;

@@ -98,3 +98,15 @@ pub const CREDENTIALS_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A file of registries' rules.
 pub const RULES_BYTES_MAX: u64 = 256 * 1024;
+
+/// Names of a directory and of those above it, with 16 bytes for each, while a pack is written:
+/// 700,000 names of 8 bytes in one directory, or 60,000 of 255. With the two below it stays within
+/// the 64 MiB of the process that writes.
+pub const DIRECTORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Files of which some names were met and others not, while a pack is written; 30 bytes each.
+pub const LINKS_OPEN_MAX: u64 = 250_000;
+
+/// Contents of files that a pack knows, in case another file has the same; 20 bytes each. Those
+/// beyond are stored, but not looked for.
+pub const CONTENTS_MAX: usize = 1_000_000;

@@ -4,25 +4,26 @@
 //!  catalogue.json         what load balancer and worker read; made of the entries
 //!  NAME.json              an entry: one image under one name, and what it was made from
 //!  packs/SHA256.erofs     written whole or not at all, never changed
-//!  made/SHA256            a recipe of a pack -> its digest and length
-//!  trees/SHA256           flattened images (of a manifest) whose pack they share with others
+//!  made/SHA256            a recipe of a pack -> its digest and length, what it continues
+//!  indices/SHA256         what has to be known of a pack to append an image to it
 //!  .lock, .work-*         one writer at a time, and what it works on
 //! ```
 //! Readers need no lock: files appear by a rename. A pack that no entry names is left alone until
 //! somebody asks for it to be removed, because a worker may still serve it.
 
 mod entries;
+mod made;
 mod work;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use pe_proto::Digest;
 
 pub use entries::{Entry, Usage};
+pub(crate) use made::Made;
 pub(crate) use work::Work;
 
 /// Why the store cannot be used.
@@ -79,17 +80,12 @@ impl Store {
     /// # Errors
     /// It cannot be made.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        for part in ["packs", "made"] {
+        for part in ["packs", "made", "indices"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).map_err(at(&part))?;
         }
         // By its whole path: confined processes work in other directories.
-        let dir = dir.canonicalize().map_err(at(dir))?;
-        let trees = dir.join("trees");
-        match fs::DirBuilder::new().mode(0o700).create(&trees) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(&trees)(error)),
-            _ => Ok(Self { dir }),
-        }
+        Ok(Self { dir: dir.canonicalize().map_err(at(dir))? })
     }
 
     /// Where it is.
@@ -100,6 +96,11 @@ impl Store {
     /// Where a pack is, if it is there.
     pub fn pack(&self, digest: Digest) -> PathBuf {
         self.dir.join("packs").join(format!("{}.erofs", digest.hex()))
+    }
+
+    /// Where the index of a pack is, if it has one.
+    fn index(&self, pack: Digest) -> PathBuf {
+        self.dir.join("indices").join(pack.hex())
     }
 
     /// Waits until nobody else writes.
@@ -113,35 +114,6 @@ impl Store {
         let _flock = Flock::lock(file, FlockArg::LockExclusive)
             .map_err(|(_, errno)| at(&path)(errno.into()))?;
         Ok(Lock { store: self, _flock })
-    }
-}
-
-impl Lock<'_> {
-    /// The pack that was made by a recipe, if it is still there.
-    pub(crate) fn made(&self, recipe: &str) -> Option<(Digest, u64)> {
-        let note = fs::read_to_string(self.store.dir.join("made").join(recipe)).ok()?;
-        let (digest, bytes) = note.trim().split_once(' ')?;
-        let (digest, bytes): (Digest, u64) = (digest.parse().ok()?, bytes.parse().ok()?);
-        let there = fs::metadata(self.store.pack(digest)).ok()?;
-        (there.is_file() && there.len() == bytes).then_some((digest, bytes))
-    }
-
-    /// Puts a pack that was made into its place, and notes how.
-    pub(crate) fn keep_pack(
-        &self,
-        made: &Path,
-        digest: Digest,
-        bytes: u64,
-        recipe: &str,
-    ) -> Result<(), StoreError> {
-        let pack = self.store.pack(digest);
-        fs::rename(made, &pack).map_err(at(&pack))?;
-        let packs = self.store.dir.join("packs");
-        fs::File::open(&packs).and_then(|dir| dir.sync_all()).map_err(at(&packs))?;
-        write_whole(
-            &self.store.dir.join("made").join(recipe),
-            format!("{digest} {bytes}\n").as_bytes(),
-        )
     }
 }
 

@@ -64,19 +64,17 @@ pub(crate) fn layout(dir: &Path, content: &[u8], labels: &Value) -> String {
     dir.display().to_string()
 }
 
-pub(crate) fn has_mkfs() -> bool {
-    let is_there = Command::new("mkfs.erofs").arg("-V").output().is_ok();
+/// Another's reader of packs.
+pub(crate) fn has_fsck() -> bool {
+    let is_there = Command::new("fsck.erofs").arg("-V").output().is_ok();
     if !is_there {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: mkfs.erofs is not installed (erofs-utils)");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: fsck.erofs is not installed (erofs-utils)");
     }
     is_there
 }
 
 #[test]
 fn an_image_is_imported_listed_and_removed() {
-    if !has_mkfs() {
-        return;
-    }
     let dir = tempfile::tempdir().expect("a directory");
     let labels = json!({"org.opencontainers.image.title": "Hello"});
     let source = layout(&dir.path().join("hello"), b"#!hello", &labels);
@@ -119,6 +117,52 @@ fn an_image_is_imported_listed_and_removed() {
     assert!(!file.exists());
     let done = output(&mut image(&["rm", "hello:1", "--into", &store]));
     assert_eq!(texts(&done).0, Some(125));
+}
+
+#[test]
+fn a_version_is_added_to_a_pack_and_the_catalogue_says_what_is_new() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sources = ["1", "2", "3"].map(|tag| {
+        let source = layout(&dir.path().join(tag), format!("#!{tag}").as_bytes(), &json!({}));
+        format!("hello:{tag}={source}")
+    });
+    let store = dir.path().join("images").display().to_string();
+    let pack = |count: usize, more: &[&str]| {
+        let mut args = vec!["pack"];
+        args.extend(sources[..count].iter().map(String::as_str));
+        args.extend(["--arch", "x86_64", "--into", &store]);
+        args.extend(more);
+        let done = output(&mut image(&args));
+        let (status, out, err) = texts(&done);
+        assert_eq!((status, err), (Some(0), ""), "{out}");
+        out.to_owned()
+    };
+    let said = pack(2, &[]);
+    assert!(said.contains("was made") && !said.contains("continues"), "{said}");
+    let packs = || -> Vec<Value> {
+        let catalogue = Path::new(&store).join("catalogue.json");
+        let catalogue: Value =
+            serde_json::from_slice(&std::fs::read(catalogue).expect("a catalogue")).expect("JSON");
+        let images = catalogue["images"].as_array().expect("images");
+        images.iter().map(|image| image["platforms"][0]["pack"].clone()).collect()
+    };
+    let before = packs();
+    assert_eq!((before.len(), &before[0]["based_on"]), (2, &Value::Null));
+    let said = pack(3, &[]);
+    let short = before[0]["digest"].as_str().expect("text")[7..19].to_owned();
+    assert!(said.contains(&format!("it continues {short}")), "{said}");
+    let after = packs();
+    assert_eq!(after.len(), 3);
+    for pack in &after {
+        assert_eq!(pack["based_on"]["pack"], before[0]["digest"]);
+        let [from, to] = ["from", "to"].map(|key| pack["based_on"][key].as_u64().expect("bytes"));
+        assert!(from < to && to <= before[0]["bytes"].as_u64().expect("bytes"), "{pack}");
+    }
+    // The same once more is the same pack, and the former is needed by nobody.
+    assert!(pack(3, &[]).contains("was there already"));
+    assert_eq!(packs(), after);
+    let done = output(&mut image(&["rm", "--unused-packs", "--into", &store]));
+    assert!(texts(&done).1.contains("1 packs were removed"), "{}", texts(&done).1);
 }
 
 #[test]

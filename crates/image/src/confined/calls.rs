@@ -26,6 +26,7 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_fcntl,
+    libc::SYS_fgetxattr,
     libc::SYS_flistxattr,
     libc::SYS_fremovexattr,
     libc::SYS_fsetxattr,
@@ -39,6 +40,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_newfstatat,
     libc::SYS_openat,
     libc::SYS_openat2,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
     libc::SYS_read,
     libc::SYS_readlinkat,
     libc::SYS_renameat2,
@@ -95,53 +98,13 @@ const ALLOWED_HERE: &[libc::c_long] = &[libc::SYS_ppoll, libc::SYS_renameat];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const ALLOWED_HERE: &[libc::c_long] = &[libc::SYS_ppoll];
 
-/// Refused to another program, whose needs are not ours to know to the letter.
-const REFUSED: &[libc::c_long] = &[
-    libc::SYS_bpf,
-    libc::SYS_chroot,
-    libc::SYS_connect,
-    libc::SYS_delete_module,
-    libc::SYS_finit_module,
-    libc::SYS_fsopen,
-    libc::SYS_init_module,
-    libc::SYS_io_uring_setup,
-    libc::SYS_keyctl,
-    libc::SYS_mount,
-    libc::SYS_move_mount,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_open_tree,
-    libc::SYS_perf_event_open,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pivot_root,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_ptrace,
-    libc::SYS_setns,
-    libc::SYS_socket,
-    libc::SYS_umount2,
-    libc::SYS_unshare,
-    libc::SYS_userfaultfd,
-];
-
 /// Puts the list of what is allowed on this process, for ever.
 pub(super) fn allow_work_on_files() -> Result<(), NoFilter> {
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    put(ALLOWED.iter().chain(ALLOWED_HERE), refuse, SeccompAction::Allow)
-}
-
-/// Puts the list of what is refused on this process, for ever.
-pub(super) fn refuse_the_rest() -> Result<(), NoFilter> {
-    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    put(REFUSED.iter(), SeccompAction::Allow, refuse)
-}
-
-fn put<'a>(
-    calls: impl Iterator<Item = &'a libc::c_long>,
-    others: SeccompAction,
-    these: SeccompAction,
-) -> Result<(), NoFilter> {
+    let calls = ALLOWED.iter().chain(ALLOWED_HERE);
     let rules: BTreeMap<i64, _> = calls.map(|&call| (call, Vec::new())).collect();
     let arch = std::env::consts::ARCH.try_into()?;
-    let program: BpfProgram = SeccompFilter::new(rules, others, these, arch)?.try_into()?;
+    let program: BpfProgram =
+        SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()?;
     Ok(seccompiler::apply_filter(&program)?)
 }

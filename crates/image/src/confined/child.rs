@@ -1,8 +1,7 @@
 //! The confined process itself.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::signal::Signal;
@@ -11,6 +10,7 @@ use nix::sys::stat::Mode;
 use super::room::{self, Landlock};
 use super::{CHILD, Order, Report, say};
 use crate::flatten::{Caps, LayerError, unpack};
+use crate::pack::append::{self, AppendError};
 
 /// Works as a confined process if this one was started as one. A program that makes packs calls
 /// this first in its `main`, before it starts threads, and ends with what it returns.
@@ -33,19 +33,16 @@ fn work(order: Order) -> ExitCode {
     }
     match order {
         Order::Unpack(order) => say(&Report::Unpacked(unpack_here(&order))),
-        Order::Move { from, to, caps } => {
-            done(&caps, || std::fs::rename(inside(&from), inside(&to)))
-        }
+        Order::Append(order) => say(&Report::Appended(append_here(&order))),
         Order::Remove { path, caps } => done(&caps, || std::fs::remove_dir_all(inside(&path))),
-        Order::Mkfs { program, args, time, tmp, caps } => {
-            if let Err(error) = room::enter_for_program(&caps, &tmp) {
-                return failed(&error);
-            }
-            failed(
-                &Command::new(program).args(args).env_clear().env("SOURCE_DATE_EPOCH", time).exec(),
-            )
-        }
     }
+}
+
+fn append_here(order: &append::Order) -> Result<append::Report, AppendError> {
+    let host = |error: &dyn std::fmt::Display| AppendError::Host(error.to_string());
+    let status = std::fs::File::open("/proc/self/status").map_err(|error| host(&error))?;
+    room::enter_below_here(&order.caps).map_err(|error| host(&error))?;
+    append::append(Path::new("/"), order, status)
 }
 
 fn unpack_here(order: &unpack::Order) -> Result<unpack::Report, LayerError> {

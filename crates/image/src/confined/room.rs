@@ -27,13 +27,9 @@ const FILES: u64 = 512;
 /// namespace's own files, where there is one.
 const CHOWN: u32 = 0;
 const DAC_OVERRIDE: u32 = 1;
-const DAC_READ_SEARCH: u32 = 2;
 const FOWNER: u32 = 3;
 const FSETID: u32 = 4;
 const SETFCAP: u32 = 31;
-/// The last capability that Linux has, and some to come.
-const CAPABILITIES: u32 = 64;
-
 /// Why a process is not confined, and so does not work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotConfined {
@@ -59,7 +55,7 @@ fn call<T>(what: &'static str, result: nix::Result<T>) -> Result<T, NotConfined>
 
 /// For our own work on a tree: the current directory becomes the root, and all there is.
 pub(super) fn enter_below_here(caps: &Caps) -> Result<Landlock, NotConfined> {
-    limits(caps, caps.memory_bytes)?;
+    limits(caps)?;
     apart();
     call("change its root", chroot("."))?;
     call("go to its root", chdir("/"))?;
@@ -71,34 +67,11 @@ pub(super) fn enter_below_here(caps: &Caps) -> Result<Landlock, NotConfined> {
     Ok(landlock)
 }
 
-/// For another program: it sees this host, but can write only below the current directory.
-pub(super) fn enter_for_program(caps: &Caps, tmp: &Path) -> Result<(), NotConfined> {
-    limits(caps, caps.mkfs_memory_bytes)?;
-    let here = std::env::current_dir().unwrap_or_default();
-    // mkfs.erofs makes a temporary file in /tmp whatever TMPDIR says. Where /tmp cannot be
-    // another directory, or we are in it, it gets the host's.
-    let is_bound = apart()
-        && !here.starts_with("/tmp")
-        && mount(Some(tmp), "/tmp", None::<&str>, MsFlags::MS_BIND, None::<&str>).is_ok();
-    for capability in (0..CAPABILITIES).filter(|it| ![DAC_OVERRIDE, DAC_READ_SEARCH].contains(it)) {
-        match sys::drop_from_bounding_set(capability) {
-            // The kernel does not have it.
-            Ok(()) | Err(Errno::EINVAL) => {}
-            Err(errno) => return Err(NotConfined::Call("drop a capability", errno)),
-        }
-    }
-    call("give up privileges", set_no_new_privs())?;
-    let read = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/proc/filesystems"];
-    let tmp = if is_bound { tmp } else { Path::new("/tmp") };
-    landlock(&read.map(Path::new), &[here.as_path(), Path::new("/tmp"), tmp])?;
-    Ok(calls::refuse_the_rest()?)
-}
-
-fn limits(caps: &Caps, memory_bytes: u64) -> Result<(), NotConfined> {
+fn limits(caps: &Caps) -> Result<(), NotConfined> {
     for (resource, soft, hard) in [
         // One second more until the end that cannot be put off.
         (Resource::RLIMIT_CPU, caps.cpu_seconds, caps.cpu_seconds + 1),
-        (Resource::RLIMIT_DATA, memory_bytes, memory_bytes),
+        (Resource::RLIMIT_DATA, caps.memory_bytes, caps.memory_bytes),
         // A pack has all files and their padding.
         (Resource::RLIMIT_FSIZE, caps.unpacked_bytes * 2, caps.unpacked_bytes * 2),
         (Resource::RLIMIT_NOFILE, FILES, FILES),
@@ -112,12 +85,13 @@ fn limits(caps: &Caps, memory_bytes: u64) -> Result<(), NotConfined> {
 }
 
 /// Leaves the host's network, mounts and IPC, where that is allowed.
-fn apart() -> bool {
+fn apart() {
     let spaces = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    unshare(spaces)
-        .and_then(|()| mount(None::<&str>, "/", None::<&str>, private, None::<&str>))
-        .is_ok()
+    // Without the right to, it has no right to the rest of them either: files are below its root,
+    // and calls that talk to anybody are not allowed.
+    let _is_apart = unshare(spaces)
+        .and_then(|()| mount(None::<&str>, "/", None::<&str>, private, None::<&str>));
 }
 
 /// Where the kernel has it. The rest holds without.

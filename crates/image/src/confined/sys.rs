@@ -1,6 +1,6 @@
 //! System calls that nix does not have, each as a safe function.
 
-#![expect(unsafe_code, reason = "capabilities and their bounding set")]
+#![expect(unsafe_code, reason = "capabilities")]
 
 use nix::errno::Errno;
 use nix::libc;
@@ -26,13 +26,5 @@ pub(super) fn set_capabilities(mask: u32) -> nix::Result<()> {
     // SAFETY: header and both sets are laid out as version 3 of the interface says and outlive
     // the call, which only reads them.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
-    Errno::result(result).map(drop)
-}
-
-/// Takes a capability from what any program may get that this process starts.
-pub(super) fn drop_from_bounding_set(capability: u32) -> nix::Result<()> {
-    let number = libc::c_ulong::from(capability);
-    // SAFETY: integers only.
-    let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
     Errno::result(result).map(drop)
 }

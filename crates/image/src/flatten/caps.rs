@@ -19,14 +19,12 @@ pub struct Caps {
     pub path_depth: u64,
     /// Names and values of one file's attributes.
     pub xattr_bytes: u64,
-    /// CPU time of one layer, and of making the pack.
+    /// CPU time of one layer, and of writing the image into the pack.
     pub cpu_seconds: u64,
-    /// The clock's time for one layer, and for making the pack: a source that never ends.
+    /// The clock's time for one layer, and for writing the image: a source that never ends.
     pub wall_seconds: u64,
-    /// Memory of the process that unpacks.
+    /// Memory of the process that unpacks, and of the one that writes.
     pub memory_bytes: u64,
-    /// Memory of mkfs.erofs, which keeps every inode in it.
-    pub mkfs_memory_bytes: u64,
 }
 
 impl Default for Caps {
@@ -36,7 +34,7 @@ impl Default for Caps {
             // A compiler with all its headers has some ten thousand. What is kept of each during
             // one layer is 9 bytes.
             inodes: 1_000_000,
-            // mkfs.erofs puts the path of the staging directory before it, in 4096 bytes.
+            // Half of what Linux takes, so that a program may put another before it.
             path_bytes: 2048,
             path_depth: 128,
             // What fits in one block beside an inode of ext4, where trees are staged.
@@ -44,7 +42,6 @@ impl Default for Caps {
             cpu_seconds: 600,
             wall_seconds: 1800,
             memory_bytes: 64 * MIB,
-            mkfs_memory_bytes: 1024 * MIB,
         }
     }
 }
@@ -70,8 +67,14 @@ pub enum Cap {
     CpuSeconds,
     /// [`Caps::wall_seconds`].
     WallSeconds,
-    /// [`Caps::memory_bytes`], [`Caps::mkfs_memory_bytes`].
+    /// [`Caps::memory_bytes`].
     Memory,
+    /// [`DIRECTORY_BYTES_MAX`](crate::limits::DIRECTORY_BYTES_MAX).
+    DirectoryBytes,
+    /// [`LINKS_OPEN_MAX`](crate::limits::LINKS_OPEN_MAX).
+    LinksOpen,
+    /// The file of a pack: twice [`Caps::unpacked_bytes`].
+    PackBytes,
 }
 
 /// A PAX header or a GNU long name; Go's tar, by which most layers are made, has the same bound.
@@ -101,6 +104,9 @@ impl Cap {
             Self::CpuSeconds => "seconds of CPU time",
             Self::WallSeconds => "seconds",
             Self::Memory => "bytes of memory",
+            Self::DirectoryBytes => "bytes of names in a directory and those above it",
+            Self::LinksOpen => "files of which other names are still to come",
+            Self::PackBytes => "bytes of a pack",
         }
     }
 }

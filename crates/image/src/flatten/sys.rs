@@ -24,8 +24,17 @@ pub(super) fn remove_xattr(file: BorrowedFd<'_>, name: &CStr) -> nix::Result<()>
     Errno::result(result).map(drop)
 }
 
+/// The value of an extended attribute, and how long it is.
+pub(crate) fn get_xattr(file: BorrowedFd<'_>, name: &CStr, into: &mut [u8]) -> nix::Result<usize> {
+    let data = into.as_mut_ptr().cast();
+    // SAFETY: the name ends with a NUL, and `data` points to as many bytes as are said, which the
+    // call may write.
+    let result = unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), data, into.len()) };
+    Ok(usize::try_from(Errno::result(result)?).unwrap_or(0))
+}
+
 /// Names of all extended attributes, each with its NUL.
-pub(super) fn list_xattrs(file: BorrowedFd<'_>, into: &mut [u8]) -> nix::Result<usize> {
+pub(crate) fn list_xattrs(file: BorrowedFd<'_>, into: &mut [u8]) -> nix::Result<usize> {
     let data = into.as_mut_ptr().cast();
     // SAFETY: `data` points to as many bytes as are said, which the call may write.
     let result = unsafe { libc::flistxattr(file.as_raw_fd(), data, into.len()) };

@@ -286,7 +286,7 @@ impl Tree {
 }
 
 /// How directories are opened.
-pub(super) const DIRECTORY: OFlag =
+pub(crate) const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// Names in a path, without those that mean nothing.

@@ -125,7 +125,7 @@ pub(crate) fn unpack(
 }
 
 /// The most that was resident. Not what getrusage says, which remembers who started us.
-fn most_memory(mut status: File) -> u64 {
+pub(crate) fn most_memory(mut status: File) -> u64 {
     let mut text = String::new();
     if status.read_to_string(&mut text).is_err() {
         return 0;

@@ -8,7 +8,7 @@ use pe_proto::Digest;
 use pe_proto::catalogue::{Catalogue, Image, VERSION};
 use serde::{Deserialize, Serialize};
 
-use super::work::{disk_bytes, remove_file};
+use super::work::remove_file;
 use super::{Lock, Store, StoreError, at, write_whole};
 
 const CATALOGUE: &str = "catalogue.json";
@@ -36,8 +36,6 @@ pub struct Usage {
     pub packs: u64,
     /// Packs that none does.
     pub packs_unused: u64,
-    /// Trees of images that share packs.
-    pub trees: u64,
 }
 
 impl Store {
@@ -101,7 +99,7 @@ impl Store {
         let total = |packs: &[(Digest, u64)]| packs.iter().map(|(_, bytes)| bytes).sum::<u64>();
         let packs_unused = total(&self.unused()?);
         let packs = total(&self.packs()?) - packs_unused;
-        Ok(Usage { packs, packs_unused, trees: disk_bytes(&self.dir.join("trees")) })
+        Ok(Usage { packs, packs_unused })
     }
 }
 
@@ -171,6 +169,7 @@ impl Lock<'_> {
         let unused = self.store.unused()?;
         for (digest, _) in &unused {
             remove_file(&self.store.pack(*digest))?;
+            remove_file(&self.store.index(*digest))?;
         }
         Ok(unused)
     }

@@ -7,7 +7,7 @@ use tar::Header;
 
 use crate::image::{Layer, Memory, TIME};
 use crate::listing::{Listing, assert_same, list};
-use crate::{Case, umoci};
+use crate::{Case, packs, umoci};
 
 /// Ours and umoci's, if there is one.
 fn trees(layers: Vec<Layer>) -> (Listing, Option<Result<Listing, String>>) {
@@ -18,7 +18,9 @@ fn trees(layers: Vec<Layer>) -> (Listing, Option<Result<Listing, String>>) {
     let tars: Vec<Vec<u8>> = lowest.into_iter().chain(layers).map(Layer::end).collect();
     let memory = Memory::new(&tars);
     let (dir, _) = memory.flatten(&Caps::default()).expect("flatten");
-    (list(dir.path()), umoci::unpack(&tars))
+    let ours = list(dir.path());
+    packs::assert_packed("the pack of it", &memory, &ours);
+    (ours, umoci::unpack(&tars))
 }
 
 /// Both are the same; returns it.

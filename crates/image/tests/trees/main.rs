@@ -10,6 +10,8 @@
 
 mod attacks;
 mod cases;
+mod erofs;
+mod growing;
 mod image;
 mod listing;
 mod ordinary;
@@ -17,6 +19,7 @@ mod packs;
 mod real;
 mod sys;
 mod umoci;
+mod written;
 
 use std::process::ExitCode;
 
@@ -27,9 +30,16 @@ fn main() -> ExitCode {
         return code;
     }
     let mut trials = Vec::new();
-    for (name, run) in
-        [cases::all(), attacks::all(), packs::all(), real::all(), ordinary::all()].concat()
-    {
+    let groups = [
+        cases::all(),
+        attacks::all(),
+        packs::all(),
+        growing::all(),
+        written::all(),
+        real::all(),
+        ordinary::all(),
+    ];
+    for (name, run) in groups.concat() {
         trials.push(Trial::test(name, move || {
             run();
             Ok(())

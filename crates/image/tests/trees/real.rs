@@ -7,7 +7,7 @@ use pe_image::flatten::Caps;
 
 use crate::image::{Layer, Memory};
 use crate::listing::{assert_same, list};
-use crate::{Case, cases, umoci};
+use crate::{Case, cases, packs, umoci};
 
 /// The tars of packages as dpkg has them; `None`, said loudly, if they cannot be had.
 fn layers(packages: &[&str]) -> Option<Vec<Vec<u8>>> {
@@ -41,8 +41,10 @@ fn compare(packages: &[&str], removed: Layer, files_min: usize) {
         return;
     };
     layers.push(removed.end());
-    let (dir, flattened) = Memory::new(&layers).flatten(&Caps::default()).expect("flatten");
+    let memory = Memory::new(&layers);
+    let (dir, flattened) = memory.flatten(&Caps::default()).expect("flatten");
     let ours = list(dir.path());
+    packs::assert_packed("the pack of it", &memory, &ours);
     assert!(ours.len() > files_min, "{}", ours.len());
     assert!(flattened.notes.memory_bytes < 64 << 20, "{:?}", flattened.notes);
     if let Some(theirs) = umoci::unpack(&layers) {

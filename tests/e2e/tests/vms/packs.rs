@@ -1,4 +1,5 @@
-//! Images that come by `pe image pack`: two versions in one file, each run in VMs.
+//! Images that come by `pe image pack`: versions in one file, one of them
+//! added later, each run in VMs.
 
 use std::fs;
 use std::path::Path;
@@ -14,39 +15,47 @@ use serde_json::{Value, json};
 
 use crate::labs::Labs;
 
-crate::scenarios![two_versions_in_one_pack_both_run];
+crate::scenarios![versions_in_one_pack_all_run_also_one_that_was_added];
 
-fn two_versions_in_one_pack_both_run(_: &Labs) -> anyhow::Result<()> {
+fn versions_in_one_pack_all_run_also_one_that_was_added(_: &Labs) -> anyhow::Result<()> {
     let made = tempfile::Builder::new().prefix("pe-e2e-packs-").tempdir()?;
     let store = made.path().join("images");
-    let mut pack = Command::new(paths::binary("pe")?);
-    pack.args(["image", "pack", "--quiet", "--into"]).arg(&store);
-    for version in ["1", "2"] {
+    let versions = ["1", "2", "3"];
+    let mut sources = Vec::new();
+    for version in versions {
         let layout = made.path().join(version);
         lay_out(&layout, version).with_context(|| format!("version {version}"))?;
-        pack.arg(format!("tool:{version}=oci:{}", layout.display()));
+        sources.push(format!("tool:{version}=oci:{}", layout.display()));
     }
-    let packed = pack.output()?;
-    ensure!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    // The third is added to the pack of the others.
+    for count in [2, 3] {
+        let mut pack = Command::new(paths::binary("pe")?);
+        pack.args(["image", "pack", "--quiet", "--into"]).arg(&store);
+        let packed = pack.args(sources.iter().take(count)).output()?;
+        ensure!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    }
 
     let listed: Catalogue = serde_json::from_slice(&fs::read(store.join("catalogue.json"))?)?;
     let places: Vec<_> = listed
         .images
         .iter()
         .flat_map(|image| &image.platforms)
-        .map(|platform| (platform.pack.digest, platform.pack.prefix.clone()))
+        .map(|platform| (&platform.pack.digest, platform.pack.based_on, &platform.pack.prefix))
         .collect();
-    let [(first, here), (second, there)] = places.as_slice() else {
+    let [(first, Some(_), one), (second, Some(_), two), (third, Some(_), three)] =
+        places.as_slice()
+    else {
         anyhow::bail!("{listed:?}");
     };
-    ensure!(first == second && here != there, "{places:?}");
+    ensure!(first == second && second == third, "{places:?}");
+    ensure!(one != two && two != three && one != three, "{places:?}");
 
     let mut lab = Lab::with_catalogue(|catalogue| *catalogue = listed)?;
     let address = format!("http://127.0.0.1:{}", lab.lb_worker_port);
     let flags = ["--lb", &address, "--images", &store.display().to_string()].map(str::to_owned);
     lab.start_worker_of("packs", 1, &paths::vm_assets()?, flags.to_vec())?;
     lab.worker()?.wait_ready(1)?;
-    for version in ["1", "2"] {
+    for version in versions {
         let job = Job::new(&format!("tool:{version}"), &["/bin/busybox", "cat", "/version"]);
         let answer = lab.client.run(job)?;
         let told = client::stdout_text(&answer)?;

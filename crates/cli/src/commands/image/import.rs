@@ -7,8 +7,8 @@ use pe_image::labels::Description;
 use pe_image::source::registry::Settings;
 use pe_image::store::Entry;
 use pe_image::{Caps, OciImage, PackFile, Source, SourceName, Store, pack as packs, source};
-use pe_proto::Arch;
 use pe_proto::catalogue::{Image, Pack, Platform};
+use pe_proto::{Arch, Digest};
 
 use crate::arguments::image::{ImportArgs, PackArgs};
 use crate::limits::LABELS_BYTES_MAX;
@@ -153,12 +153,21 @@ fn make(
     let names: Vec<String> =
         entries.iter().map(|it| format!("{}:{}", it.image.name, it.image.tags.join(","))).collect();
     let was = if made.is_old { "was there already" } else { "was made" };
-    let text = format!(
+    let short = |digest: Digest| digest.hex().get(..12).unwrap_or_default().to_owned();
+    let mut text = format!(
         "{}: the pack {} ({}) {was}\n",
         names.join(", "),
-        made.digest.hex().get(..12).unwrap_or_default(),
+        short(made.digest),
         show_bytes(made.bytes)
     );
+    if let (Some(basis), false) = (made.based_on, made.is_old) {
+        let kept = show_bytes(basis.to.saturating_sub(basis.from));
+        text.push_str(&format!("  it continues {}, of which {kept} stay\n", short(basis.pack)));
+    }
+    if made.saved_bytes > 0 {
+        let saved = show_bytes(made.saved_bytes);
+        text.push_str(&format!("  {saved} of files were in it already, or twice\n"));
+    }
     let bad = all.iter().filter(|it| it.is_form_bad && it.description.playground.is_none());
     let bad: String = bad
         .map(|it| format!("  {} has no form: `pe image lint` tells why\n", it.name.name))
@@ -202,7 +211,7 @@ fn entry(wanted: &Wanted, made: &PackFile, there: &[Entry]) -> Entry {
             digest: made.digest,
             bytes: made.bytes,
             prefix: wanted.prefix.clone(),
-            based_on: None,
+            based_on: made.based_on,
         },
         config: image.config.clone(),
     });

@@ -15,8 +15,7 @@ pub(super) fn list(args: &ListArgs) -> Result<(String, u8), ImageFailure> {
     let entries = store.entries()?;
     let usage = store.usage()?;
     if args.json {
-        let usage = json!({"packs_bytes": usage.packs, "unused_packs_bytes": usage.packs_unused,
-            "trees_bytes": usage.trees});
+        let usage = json!({"packs_bytes": usage.packs, "unused_packs_bytes": usage.packs_unused});
         return Ok((pretty(&json!({"images": entries, "usage": usage}))?, 0));
     }
     if entries.is_empty() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::tools::{Registry, Tool};
 use super::{import, tree, unpacked};
-use crate::image::{has_mkfs, image};
+use crate::image::{has_fsck, image};
 use crate::{output, texts};
 
 const RECIPE: &str = "\
@@ -95,7 +95,7 @@ impl Buildah {
 #[test]
 fn an_image_by_buildah_is_imported_from_a_registry() {
     let (Some(buildah), Some(registry), true) =
-        (Buildah::find(), Tool::find("docker-registry"), has_mkfs())
+        (Buildah::find(), Tool::find("docker-registry"), has_fsck())
     else {
         return;
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{import, put, skopeo_and_registry, unpacked};
-use crate::image::has_mkfs;
+use crate::image::has_fsck;
 use crate::{output, texts};
 
 /// Nobody, who has no files and no subordinate ids.
@@ -61,7 +61,7 @@ impl Ordinary {
 #[test]
 fn an_ordinary_user_imports_an_image_whose_files_are_then_all_roots() {
     let (Some(user), Some((skopeo, registry)), true) =
-        (Ordinary::find(), skopeo_and_registry(), has_mkfs())
+        (Ordinary::find(), skopeo_and_registry(), has_fsck())
     else {
         return;
     };

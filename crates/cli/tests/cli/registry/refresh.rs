@@ -7,7 +7,7 @@ use pe_proto::Digest;
 use serde_json::Value;
 
 use super::{import, put, skopeo_and_registry, unpacked};
-use crate::image::{has_mkfs, image};
+use crate::image::{has_fsck, image};
 use crate::{output, texts};
 
 const DAY: u64 = 24 * 3600;
@@ -49,7 +49,7 @@ fn digest(entry: &Value) -> &Value {
 
 #[test]
 fn a_tag_that_moved_is_imported_again_and_stays_when_nobody_answers() {
-    let (Some((skopeo, registry)), true) = (skopeo_and_registry(), has_mkfs()) else { return };
+    let (Some((skopeo, registry)), true) = (skopeo_and_registry(), has_fsck()) else { return };
     let host = registry.host();
     let dir = tempfile::tempdir().expect("a directory");
     let store = dir.path();
@@ -115,7 +115,7 @@ fn a_tag_that_moved_is_imported_again_and_stays_when_nobody_answers() {
 
 #[test]
 fn an_image_that_is_gone_or_cannot_be_read_stays_as_it_was() {
-    let (Some((skopeo, registry)), true) = (skopeo_and_registry(), has_mkfs()) else { return };
+    let (Some((skopeo, registry)), true) = (skopeo_and_registry(), has_fsck()) else { return };
     let host = registry.host();
     let dir = tempfile::tempdir().expect("a directory");
     let store = dir.path();
