@@ -12,7 +12,7 @@ use pe_proto::api::{
     Answer, AnswerFile, AnswerHead, CacheStatus, Content, FileBytes, LimitsRequest, PageState,
     Phases, ProblemKind, Progress, Requires, RunConfig, RunRequest,
 };
-use pe_proto::catalogue::{Catalogue, Image, ImageConfig, Pack, Platform, VERSION};
+use pe_proto::catalogue::{Basis, Catalogue, Image, ImageConfig, Pack, Platform, VERSION};
 use pe_proto::outcome::{Clock, Fault, RanOn, Usage};
 use pe_proto::playground::Playground;
 use pe_proto::{Arch, Digest, JobLimits, Outcome};
@@ -160,7 +160,11 @@ fn the_file_has_every_field_of_an_answer_and_no_other() {
     fields.extend(written(&file(FileBytes::Base64(String::new()))));
     check("AnswerFile", fields);
     let digest = Digest([0; 32]);
-    let pack = Pack { digest, bytes: 0, prefix: String::new(), based_on: None };
+    let basis = Basis { pack: digest, from: 0, to: 0 };
+    let based_on = Some(basis);
+    let pack = Pack { digest, bytes: 0, prefix: String::new(), based_on };
+    let place = "/components/schemas/Pack/properties/based_on/properties";
+    assert_eq!(keys(at(&api, place)), written(&basis));
     check("Pack", written(&pack));
     let config = ImageConfig::default();
     check("ImageConfig", written(&config));
