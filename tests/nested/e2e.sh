@@ -34,8 +34,8 @@ suite=$(cargo test --locked --release -p pe-e2e --test vms --no-run --message-fo
 vm-assets/tools.sh busybox-static
 tools="$PWD/vm-assets/tools.sh $PWD/build/tools/bin/busybox $PWD/build/tools/.packages"
 in_lab() { # FILTER...
-  NESTED_THINGS="$here/skips $suite $tools" "$here/lab.sh" run --limit "$limit" \
-    env PE_E2E_SET="$set_of_scenarios" PE_E2E_SKIP="$here/skips" PE_E2E_TIME_FACTOR="${NESTED_TIME_FACTOR:-4}" \
+  NESTED_THINGS="$suite $tools" "$here/lab.sh" run --limit "$limit" \
+    env PE_E2E_SET="$set_of_scenarios" PE_E2E_TIME_FACTOR="${NESTED_TIME_FACTOR:-8}" \
     PE_E2E_WORKER_FLAGS="--vmm cloud-hypervisor --boot-ms 120000 --memory-mib 512 ${NESTED_WORKER_FLAGS:-}" \
     "$suite" "$@"
 }

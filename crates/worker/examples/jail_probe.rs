@@ -1,5 +1,5 @@
 //! What a VMM that a guest has broken out into could do: started in the place of one, it tries,
-//! and says on its standard error what it got, as one line of JSON. `tests/isolation.rs` reads it.
+//! and says on its standard error what it got, as one line of JSON. `tests/isolation/` reads it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};

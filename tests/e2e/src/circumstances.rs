@@ -5,14 +5,13 @@
 //! | `PE_E2E_WORKER_FLAGS` | flags for every worker, after the suite's own |
 //! | `PE_E2E_TIME_FACTOR` | every time limit is so many times as long (1 to 100) |
 //! | `PE_E2E_SET` | only the scenarios of a set: `smoke` |
-//! | `PE_E2E_SKIP` | a file with lines `GROUP::NAME REASON`; each skip is printed with its reason |
 
 #![expect(clippy::disallowed_methods, reason = "this is where the suite reads its environment")]
 
 use std::env;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use pe_proto::limits::WALL_MS_MAX;
 
 /// The least that shows a backend works: boot, restore, exactness, a limit, a killed VMM.
@@ -48,65 +47,32 @@ pub fn scaled_wall_ms(ms: u64) -> u64 {
 }
 
 /// Which scenarios to run.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Selection {
     smoke_only: bool,
-    skips: Vec<(String, String)>,
-}
-
-/// What to do with a scenario.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice<'a> {
-    /// Run it.
-    Run,
-    /// It cannot hold here, for this reason.
-    Skip(&'a str),
-    /// It is not in the set that was asked for.
-    LeaveOut,
 }
 
 impl Selection {
     /// As the environment asks, given the names of all scenarios.
     ///
     /// # Errors
-    /// An unknown set, a list of skips that cannot be read or lacks a reason, or a name that no
-    /// scenario has: a list that went stale.
+    /// An unknown set, or a name in one that no scenario has: a set that went stale.
     pub fn checked(names: &[String]) -> anyhow::Result<Self> {
         let set = env::var("PE_E2E_SET").unwrap_or_default();
         ensure!(["", "smoke"].contains(&set.as_str()), "PE_E2E_SET: there is no set `{set}`");
-        let text = match env::var("PE_E2E_SKIP") {
-            Ok(path) => std::fs::read_to_string(&path).with_context(|| path)?,
-            Err(_) => String::new(),
-        };
-        let selection = Self::new(set == "smoke", &text)?;
-        let unknown: Vec<&str> = selection.unknown(names).collect();
+        let unknown = unknown(names);
         ensure!(unknown.is_empty(), "no scenario has these names: {unknown:?}");
-        Ok(selection)
+        Ok(Self { smoke_only: set == "smoke" })
     }
 
-    fn new(smoke_only: bool, skips: &str) -> anyhow::Result<Self> {
-        let lines = skips.lines().map(str::trim);
-        let skips = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| {
-            let (name, reason) =
-                line.split_once(' ').with_context(|| format!("no reason: {line}"))?;
-            Ok((name.to_owned(), reason.trim().to_owned()))
-        });
-        Ok(Self { smoke_only, skips: skips.collect::<anyhow::Result<_>>()? })
+    /// Whether to run a scenario, by its full name.
+    pub fn has(self, name: &str) -> bool {
+        !self.smoke_only || SMOKE.contains(&name)
     }
+}
 
-    /// What to do with a scenario, by its full name.
-    pub fn of(&self, name: &str) -> Choice<'_> {
-        if self.smoke_only && !SMOKE.contains(&name) {
-            return Choice::LeaveOut;
-        }
-        let skip = self.skips.iter().find(|(skipped, _)| skipped == name);
-        skip.map_or(Choice::Run, |(_, reason)| Choice::Skip(reason))
-    }
-
-    fn unknown<'a>(&'a self, names: &'a [String]) -> impl Iterator<Item = &'a str> {
-        let asked = self.skips.iter().map(|(name, _)| name.as_str()).chain(SMOKE.iter().copied());
-        asked.filter(|asked| !names.iter().any(|name| name == asked))
-    }
+fn unknown(names: &[String]) -> Vec<&'static str> {
+    SMOKE.iter().copied().filter(|asked| !names.iter().any(|name| name == asked)).collect()
 }
 
 #[cfg(test)]
@@ -114,17 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_skip_has_a_reason_and_a_set_leaves_out_the_rest() {
-        let skips = "# why\n\nlimits::a slow\npe::b  no tty here \n";
-        let all = Selection::new(false, skips).expect("parses");
-        assert_eq!(all.of("limits::a"), Choice::Skip("slow"));
-        assert_eq!(all.of("pe::b"), Choice::Skip("no tty here"));
-        assert_eq!(all.of("pe::c"), Choice::Run);
-        let smoke = Selection::new(true, skips).expect("parses");
-        assert_eq!(smoke.of("pe::c"), Choice::LeaveOut);
-        assert_eq!(smoke.of(SMOKE[0]), Choice::Run);
-        assert!(Selection::new(false, "limits::a").is_err());
-        let names: Vec<String> = SMOKE.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(all.unknown(&names).collect::<Vec<_>>(), ["limits::a", "pe::b"]);
+    fn a_set_leaves_out_the_rest_and_says_what_went_stale() {
+        assert!(Selection { smoke_only: false }.has("pe::c"));
+        let smoke = Selection { smoke_only: true };
+        assert!(!smoke.has("pe::c"));
+        assert!(smoke.has(SMOKE[0]));
+        let mut names: Vec<String> = SMOKE.iter().map(|name| (*name).to_owned()).collect();
+        assert!(unknown(&names).is_empty());
+        names.remove(0);
+        assert_eq!(unknown(&names), [SMOKE[0]]);
     }
 }

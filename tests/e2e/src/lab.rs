@@ -8,7 +8,7 @@ use std::time::Duration;
 use pe_proto::catalogue::Catalogue;
 use tempfile::TempDir;
 
-use crate::circumstances::{scaled_wall_ms, worker_flags};
+use crate::circumstances::{scaled, scaled_wall_ms, worker_flags};
 use crate::client::{self, Client};
 use crate::daemon::Daemon;
 use crate::{paths, procfs, wait};
@@ -16,6 +16,9 @@ use crate::{paths, procfs, wait};
 /// Start-up of a worker includes booting a zygote in emulation, on a machine that does other
 /// things too.
 const START: Duration = Duration::from_secs(120);
+
+/// How long a job waits for a slot: the load balancer's default.
+const QUEUE_WAIT: Duration = Duration::from_secs(20);
 
 /// A load balancer and its workers.
 #[derive(Debug)]
@@ -76,9 +79,15 @@ impl Lab {
         change(&mut listed);
         let catalogue = dir.path().join("catalogue.json");
         std::fs::write(&catalogue, serde_json::to_vec(&listed)?)?;
+        // A machine so many times as slow gets that many times the queue's default patience.
+        let settings = dir.path().join("lb.toml");
+        let wait_ms = scaled(QUEUE_WAIT).as_millis();
+        std::fs::write(&settings, format!("[queue]\nwait_ms = {wait_ms}\n"))?;
         // Workers may fetch them.
         std::os::unix::fs::symlink(paths::images()?.join("packs"), dir.path().join("packs"))?;
         let args = [
+            "--config".to_owned(),
+            settings.display().to_string(),
             "--listen".to_owned(),
             format!("127.0.0.1:{port}"),
             "--listen-workers".to_owned(),

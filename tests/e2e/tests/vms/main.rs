@@ -25,7 +25,7 @@ mod threats;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
-use pe_e2e::circumstances::{Choice, Selection};
+use pe_e2e::circumstances::Selection;
 
 use labs::Labs;
 
@@ -82,17 +82,12 @@ fn main() -> ExitCode {
     for (group, scenarios) in groups {
         for scenario in scenarios {
             let name = full(group, &scenario);
-            let choice = selection.of(&name);
-            if choice == Choice::LeaveOut {
+            if !selection.has(&name) {
                 continue;
             }
-            if let Choice::Skip(reason) = choice {
-                println!("skipped: {name}: {reason}");
-            }
-            let trial = Trial::test(name, move || {
+            trials.push(Trial::test(name, move || {
                 (scenario.run)(labs).map_err(|error| format!("{error:?}\n{}", labs.logs()).into())
-            });
-            trials.push(trial.with_ignored_flag(choice != Choice::Run));
+            }));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -3,169 +3,25 @@
 //! `PE_TEST_ACCEL=kvm` with QEMU on KVM.
 //! Needs the assets of `make assets`. What this host cannot give is said, and not asserted.
 
+mod looks;
+mod rig;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pe_worker::config::{Config, RawConfig};
 use pe_worker::core::pool::How;
 use pe_worker::jail::{Hold, Jail, Report};
-use pe_worker::vm::process::Census;
-use pe_worker::vm::{Backend, ReadyVm};
 use pe_worker::worker::Foundation;
 use serde_json::Value;
 
-fn build_dir() -> PathBuf {
-    match std::env::var_os("PE_BUILD_DIR") {
-        Some(dir) => dir.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build"),
-    }
-}
-
-fn is_cloud_hypervisor() -> bool {
-    std::env::var_os("PE_TEST_VMM").is_some_and(|vmm| vmm == "cloud-hypervisor")
-}
-
-fn uses_kvm() -> bool {
-    is_cloud_hypervisor() || std::env::var_os("PE_TEST_ACCEL").is_some_and(|accel| accel == "kvm")
-}
-
-/// Settings as a file has them, so that both VMMs are asked for in the same words.
-fn config(dir: &Path, more: &str) -> Config {
-    let build = build_dir();
-    let accel = std::env::var_os("PE_TEST_ACCEL").unwrap_or_else(|| "tcg".into());
-    let qemu = format!("accel = {accel:?}");
-    let vmm = if is_cloud_hypervisor() { "vmm = \"cloud-hypervisor\"".to_owned() } else { qemu };
-    let boot_ms = std::env::var_os("PE_TEST_BOOT_MS").unwrap_or_else(|| "120000".into());
-    let boot_ms = boot_ms.to_string_lossy();
-    let text = format!(
-        "{vmm}\nboot_ms = {boot_ms}\nimages = {:?}\nvm_assets = {:?}\nslots = 1\ncoldplug = [\"busybox\"]\n{more}\n",
-        build.join("images"),
-        build.join("vm/x86_64"),
-    );
-    let path = dir.join("worker.toml");
-    fs::write(&path, text).expect("write");
-    Config::load(Some(&path), RawConfig::default(), 2).expect("config")
-}
-
-/// Directory of one test's workers. Dropping it leaves nothing of them on the host, as their
-/// notes go with it: the last of them tidies up, and what was killed is swept.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("tempdir"))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn has_instances(&self) -> bool {
-        let entries = fs::read_dir(self.path().join("run")).into_iter().flatten().flatten();
-        entries.into_iter().any(|entry| entry.path().join("vms").is_dir())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let runtime = self.path().join("run");
-        let config = config(self.path(), &format!("runtime_dir = {runtime:?}"));
-        let began = Instant::now();
-        while self.has_instances() && began.elapsed() < Duration::from_secs(3) {
-            // An ordinary user's directory is not ours to sweep, and has no groups.
-            let Ok(jail) = Jail::prepare(&config) else { return };
-            jail.settle(Duration::from_secs(1));
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-struct Rig {
-    backend: Arc<dyn Backend>,
-    jail: Jail,
-    census: Census,
-    // Dropped last.
-    dir: Place,
-}
-
-async fn rig() -> Rig {
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).try_init();
-    let dir = Place::new();
-    let runtime = dir.path().join("run");
-    let config = config(dir.path(), &format!("runtime_dir = {runtime:?}"));
-    let foundation = Foundation::lay(&config).await.expect("foundation");
-    assert!(foundation.has_zygote());
-    let (jail, census) = (foundation.jail().clone(), foundation.census().clone());
-    Rig { backend: foundation.into_backend(), jail, census, dir }
-}
-
-impl Rig {
-    async fn vm(&self) -> ReadyVm {
-        self.backend.start(How::Restore).await.expect("ready")
-    }
-}
-
-/// Waits for what has to come.
-async fn until(what: &str, within: Duration, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < within, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-fn proc(pid: u32, file: &str) -> String {
-    fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
-}
-
-/// A field of `/proc/PID/status`.
-fn field<'a>(status: &'a str, name: &str) -> Vec<&'a str> {
-    let line = status.lines().find(|line| line.starts_with(name)).expect("field");
-    line.split_whitespace().skip(1).collect()
-}
-
-/// What a process has open, without numbers that differ from run to run.
-fn open_kinds(pid: u32) -> BTreeMap<String, usize> {
-    let mut kinds = BTreeMap::new();
-    for link in fs::read_dir(format!("/proc/{pid}/fd")).expect("proc").flatten() {
-        let target = fs::read_link(link.path()).expect("link").to_string_lossy().into_owned();
-        let kind = match target.split_once(":[") {
-            Some(("pipe" | "socket", _)) => target.split(':').next().unwrap_or_default().to_owned(),
-            None if target.ends_with(".erofs") => "a pack".to_owned(),
-            None if target.starts_with("/dev/pts/") => "a terminal".to_owned(),
-            Some(_) | None => target,
-        };
-        *kinds.entry(kind).or_default() += 1;
-    }
-    kinds
-}
-
-/// Memory files by inode, open or mapped.
-fn memory_files(pid: u32) -> BTreeSet<(String, u64)> {
-    let mut found = BTreeSet::new();
-    for link in fs::read_dir(format!("/proc/{pid}/fd")).expect("proc").flatten() {
-        let name = fs::read_link(link.path()).expect("link").to_string_lossy().into_owned();
-        if name.starts_with("/memfd:") {
-            found.insert((name, fs::metadata(link.path()).expect("open").ino()));
-        }
-    }
-    for line in proc(pid, "maps").lines() {
-        let mut words = line.split_whitespace().skip(4);
-        if let (Some(inode), Some(name)) = (words.next(), words.next()) {
-            if name.starts_with("/memfd:") {
-                found.insert((format!("{name} (deleted)"), inode.parse().expect("inode")));
-            }
-        }
-    }
-    found
-}
+use looks::{field, memory_files, open_kinds, proc};
+use rig::{Place, config, is_cloud_hypervisor, rig, until, uses_kvm};
 
 #[tokio::test]
 async fn a_vmm_has_exactly_the_descriptors_it_was_given() {
