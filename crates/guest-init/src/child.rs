@@ -27,6 +27,7 @@ use nix::unistd::{
 };
 
 use crate::bell::wait_until;
+use crate::calls::{self, CapabilitySet};
 use crate::limits::REPORT_BYTES_MAX;
 use crate::sys;
 
@@ -94,8 +95,6 @@ pub fn run(
     }
 }
 
-const CAP_DAC_READ_SEARCH: u32 = 1 << 2;
-
 fn confine(confinement: &Confinement<'_>, report: BorrowedFd<'_>) -> nix::Result<()> {
     if let Some(members) = confinement.cgroup {
         write(members, b"0")?;
@@ -109,7 +108,11 @@ fn confine(confinement: &Confinement<'_>, report: BorrowedFd<'_>) -> nix::Result
     let (uid, gid) = (confinement.uid, confinement.gid);
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
-    sys::set_capabilities(if confinement.reads_all { CAP_DAC_READ_SEARCH } else { 0 })?;
+    calls::set_capabilities(if confinement.reads_all {
+        CapabilitySet::DAC_READ_SEARCH
+    } else {
+        CapabilitySet::empty()
+    })?;
     sys::filter_calls(&filter::program())
 }
 
@@ -202,7 +205,7 @@ mod tests {
                 errno(setresuid(Uid::current(), Uid::current(), Uid::current())),
                 errno(sys::fork().map(drop)),
                 errno(nix::unistd::execv(c"/bin/true", &[c"true"])),
-                errno(sys::set_capabilities(0)),
+                errno(calls::set_capabilities(CapabilitySet::empty())),
             ];
             i32::from(refused != [nix::libc::EPERM; 6])
         });

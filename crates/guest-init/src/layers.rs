@@ -22,9 +22,9 @@ use nix::unistd::{Gid, Uid, chown};
 
 use crate::blame::{Doing, Refusal};
 use crate::boot::{ROOTFS, UPPER};
+use crate::calls;
 use crate::ids::{outside_gid, outside_uid};
 use crate::limits::{INODES_MAX, Shares};
-use crate::sys;
 
 /// A root file system that a job can be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +98,7 @@ fn furnish(changes: &Path) -> io::Result<()> {
     for name in ["input", "output"] {
         let path = make(changes, name, 0o755)?;
         let path = CString::new(path.as_os_str().as_encoded_bytes())?;
-        sys::set_attribute(&path, c"trusted.overlay.opaque", b"y")?;
+        calls::set_attribute(&path, c"trusted.overlay.opaque", b"y")?;
     }
     Ok(())
 }

@@ -43,5 +43,6 @@ pub mod blame;
 pub mod collect;
 pub mod verdict;
 
+pub mod calls;
 pub mod limits;
 pub mod sys;

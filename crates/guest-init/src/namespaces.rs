@@ -28,6 +28,7 @@ use nix::unistd::{
 };
 
 use crate::boot::EMPTY;
+use crate::calls::{self, CapabilitySet};
 use crate::child::reap;
 use crate::limits::{FIRST_ID, IDS};
 use crate::sys;
@@ -135,7 +136,7 @@ fn keep() -> nix::Result<()> {
     let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
-    sys::set_capabilities(0)?;
+    calls::set_capabilities(CapabilitySet::empty())?;
     prctl::set_dumpable(false)?;
     SigSet::all().thread_block()?;
     loop {

@@ -19,7 +19,7 @@ use crate::boot::PACKS;
 use crate::devices::{self, Pmem};
 use crate::layers::{self, Root};
 use crate::pages::Device;
-use crate::sys;
+use crate::{calls, sys};
 
 /// A mounted pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,9 +98,9 @@ impl Packs {
         fs::create_dir_all(&path)?;
         mount_erofs(&node, &path)?;
         let target = CString::new(path.as_os_str().as_encoded_bytes())?;
-        let mapped = sys::open_tree_clone(&target)?;
+        let mapped = calls::open_tree_clone(&target)?;
         sys::mount_map_ids(mapped.as_fd(), self.mapping.as_fd())?;
-        sys::move_mount(mapped.as_fd(), &target)?;
+        calls::move_mount(mapped.as_fd(), &target)?;
         let top = layers::image_root(&path, "").map_err(io::Error::other)?;
         // Tried again, and complained of, when a job asks for it.
         let root = Root::assemble(&top, &device.name).ok();

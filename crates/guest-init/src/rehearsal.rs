@@ -25,13 +25,13 @@ use pe_proto::{Arch, Digest, JobLimits, JobSpec};
 use crate::accounts::Account;
 use crate::bell::wait_until;
 use crate::boot::{REHEARSAL_CGROUP, ROOTFS};
+use crate::calls;
 use crate::cgroup::Cgroup;
 use crate::child::reap;
 use crate::ids::{outside_gid, outside_uid};
 use crate::limits::{KILL_TIME_MAX, START_TIME_MAX, Shares};
 use crate::oci::{Container, Filter, seccomp};
 use crate::runtime::{Runtime, Stdio};
-use crate::sys;
 
 /// Runs it and returns the compiled filter.
 pub fn rehearse(
@@ -93,7 +93,7 @@ fn furnish(root: &Path) -> io::Result<()> {
 }
 
 fn end_of(process: Pid) -> io::Result<WaitStatus> {
-    let pidfd = sys::pidfd_open(process)?;
+    let pidfd = calls::pidfd_open(process)?;
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
     if wait_until(&mut fds, Some(Instant::now() + START_TIME_MAX))? {
         reap(process)

@@ -4,12 +4,11 @@
 
 #![expect(unsafe_code, reason = "each function wraps one system call and says why it is sound")]
 
-use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::ForkResult;
 
 /// Forks. The child goes on with a copy of everything.
 pub fn fork() -> nix::Result<ForkResult> {
@@ -22,22 +21,6 @@ pub fn fork() -> nix::Result<ForkResult> {
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes a number and touches no memory of ours.
     unsafe { libc::_exit(code) }
-}
-
-/// A file descriptor that becomes readable when the process has ended.
-pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
-    // SAFETY: both arguments are numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-    owned(fd)
-}
-
-/// A detached copy of the mount that `directory` is the root of.
-pub fn open_tree_clone(directory: &CStr) -> nix::Result<OwnedFd> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
-    // SAFETY: the path is a valid C string that outlives the call; the rest are numbers.
-    let fd =
-        unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, directory.as_ptr(), flags) };
-    owned(fd)
 }
 
 /// Makes a detached mount show its files with their ids mapped as in a user namespace.
@@ -59,32 +42,6 @@ pub fn mount_map_ids(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> n
             &raw const attr,
             size_of::<libc::mount_attr>(),
         )
-    };
-    Errno::result(result).map(drop)
-}
-
-/// Puts a detached mount on `directory`.
-pub fn move_mount(mount: BorrowedFd<'_>, directory: &CStr) -> nix::Result<()> {
-    // SAFETY: both paths are valid C strings that outlive the call; the rest are numbers.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_move_mount,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_FDCWD,
-            directory.as_ptr(),
-            libc::MOVE_MOUNT_F_EMPTY_PATH,
-        )
-    };
-    Errno::result(result).map(drop)
-}
-
-/// Sets an extended attribute on a path whose last name is not followed.
-pub fn set_attribute(path: &CStr, name: &CStr, value: &[u8]) -> nix::Result<()> {
-    // SAFETY: both strings are valid C strings, `value` is a live slice of the length given, and
-    // the kernel only reads them.
-    let result = unsafe {
-        libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
     };
     Errno::result(result).map(drop)
 }
@@ -149,62 +106,11 @@ pub fn ignore_child_ends() -> nix::Result<()> {
     if previous == libc::SIG_ERR { Err(Errno::last()) } else { Ok(()) }
 }
 
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// It exited with this status.
-    Exited(i32),
-    /// A signal ended it; any number, real-time signals too.
-    Signaled(i32),
-}
-
-/// Waits for a child to end and leaves it a zombie, so that /proc still tells of it.
-pub fn wait_without_reaping(pid: Pid) -> nix::Result<Ended> {
-    let id = u32::try_from(pid.as_raw()).map_err(|_| Errno::ESRCH)?;
-    // SAFETY: `siginfo_t` is plain numbers, for which zero is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `info` is a live `siginfo_t` that the kernel fills in.
-    let result =
-        unsafe { libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::WNOWAIT) };
-    Errno::result(result)?;
-    // SAFETY: `waitid` succeeded, so `info` describes a child, for which this field is set.
-    let status = unsafe { info.si_status() };
-    Ok(if info.si_code == libc::CLD_EXITED {
-        Ended::Exited(status)
-    } else {
-        Ended::Signaled(status)
-    })
-}
-
 /// Closes all descriptors from `first` to `last`, both included.
 pub fn close_range(first: u32, last: u32) -> nix::Result<()> {
     // SAFETY: only forked children call this, before they go on with nothing but descriptors they
     // named; a value that owned a closed one is never used or dropped, since they end by `_exit`.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    Errno::result(result).map(drop)
-}
-
-/// Leaves the process exactly these capabilities, as a bit mask of the first 32.
-pub fn set_capabilities(mask: u32) -> nix::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: libc::c_int,
-    }
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct Set {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = Header { version: VERSION_3, pid: 0 };
-    let none = Set { effective: 0, permitted: 0, inheritable: 0 };
-    let sets = [Set { effective: mask, permitted: mask, inheritable: 0 }, none];
-    // SAFETY: header and both sets are laid out as version 3 of the interface says and outlive
-    // the call, which only reads them.
-    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) };
     Errno::result(result).map(drop)
 }
 
@@ -221,10 +127,4 @@ pub fn filter_calls(program: &[libc::sock_filter]) -> nix::Result<()> {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
     };
     Errno::result(result).map(drop)
-}
-
-fn owned(fd: libc::c_long) -> nix::Result<OwnedFd> {
-    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: the kernel just returned this descriptor to us and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -3,7 +3,7 @@
 use pe_proto::Outcome;
 use pe_proto::outcome::Clock;
 
-use crate::sys::Ended;
+use crate::calls::Ended;
 
 /// What was seen of a program that ran.
 #[derive(Debug, Clone, Copy)]

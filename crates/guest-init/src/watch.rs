@@ -19,12 +19,12 @@ use nix::unistd::Pid;
 
 use crate::bell::wait_until;
 use crate::blame::{Doing, Refusal};
+use crate::calls::{self, Ended};
 use crate::cgroup::{Cgroup, Used};
 use crate::child::reap;
 use crate::limits::{KILL_TIME_MAX, START_TIME_MAX};
 use crate::runtime::{self, Runtime, complaint};
 use crate::streams::Streams;
-use crate::sys::{self, Ended};
 
 /// A program that is running.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub fn starting(
     streams: &mut Streams<'_>,
     cgroup: &Cgroup,
 ) -> Result<Running, NotStarted> {
-    let served = sys::pidfd_open(runtime)
+    let served = calls::pidfd_open(runtime)
         .map_err(io::Error::from)
         .and_then(|pidfd| serve(streams, pidfd.as_fd(), Instant::now() + START_TIME_MAX));
     let status = match served {
@@ -107,7 +107,7 @@ impl Running {
         streams: &mut Streams<'_>,
         cgroup: &Cgroup,
     ) -> Result<Over, Refusal> {
-        let pidfd = sys::pidfd_open(self.pid).doing("watching the program")?;
+        let pidfd = calls::pidfd_open(self.pid).doing("watching the program")?;
         let in_time =
             serve(streams, pidfd.as_fd(), self.since + wall).doing("watching the program")?;
         let wall = self.since.elapsed();
@@ -115,7 +115,7 @@ impl Running {
         // Killed or not, it ends now; its output so far is in the pipes.
         let gone = serve(streams, pidfd.as_fd(), Instant::now() + KILL_TIME_MAX)
             .doing("waiting for the program")?;
-        let ended = if gone { sys::wait_without_reaping(self.pid).ok() } else { None };
+        let ended = if gone { calls::wait_without_reaping(self.pid).ok() } else { None };
         let executed = runtime::has_executed(self.pid);
         drain(streams)?;
         let mut used = cgroup.used();

@@ -12,7 +12,6 @@
 mod calls;
 mod child;
 mod room;
-mod sys;
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};

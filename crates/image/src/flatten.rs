@@ -12,10 +12,10 @@ mod caps;
 mod error;
 mod pax;
 mod seen;
-mod sys;
 mod tar;
 mod tree;
 pub(crate) mod unpack;
+mod xattrs;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -24,9 +24,9 @@ pub use caps::{Cap, Caps};
 pub use error::LayerError;
 pub use unpack::{Cost, Notes};
 
-pub(crate) use sys::{get_xattr, list_xattrs};
 pub(crate) use tree::DIRECTORY;
 pub(crate) use unpack::most_memory;
+pub(crate) use xattrs::{get_xattr, list_xattrs};
 
 use crate::confined::{Confined, ConfinedError, Order, Owners, Report};
 use crate::oci::{Descriptor, OciImage, Packing, Source};

@@ -24,6 +24,7 @@ use crate::config::{Config, PinChoice};
 use crate::host;
 
 mod calls;
+mod capabilities;
 mod cgroup;
 mod closure;
 mod confinement;
@@ -44,6 +45,7 @@ pub use report::{Hold, Report};
 pub use uids::{BadRange, UidRange};
 pub use zygote::ZygoteDir;
 
+use capabilities::CapabilitySet;
 use cgroup::Groups;
 use cores::Cores;
 use room::Room;
@@ -248,15 +250,17 @@ impl Plan {
         };
         let landlock = Hold::of(rules::restrict(&self.room));
         let calls = Hold::of(calls::refuse());
-        sys::keep_capabilities(&STARTER_CAPABILITIES)?;
+        capabilities::keep(STARTER_CAPABILITIES)?;
         Ok(Entered { namespaces: namespaces.clone(), landlock, calls, own_nodes })
     }
 }
 
 /// What it takes to become somebody else without a way back, and to end what nobody waits for
 /// any more.
-const STARTER_CAPABILITIES: [u32; 4] =
-    [sys::CAP_KILL, sys::CAP_SETGID, sys::CAP_SETUID, sys::CAP_SETPCAP];
+const STARTER_CAPABILITIES: CapabilitySet = CapabilitySet::KILL
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETPCAP);
 
 /// Takes from root's worker what it never needs: raw network and devices, kernel modules, tracing,
 /// the clock, and so on. To be called while the process has one thread; all others inherit it.
@@ -265,8 +269,8 @@ const STARTER_CAPABILITIES: [u32; 4] =
 /// The kernel refuses, and the process has what it had.
 pub fn shed_capabilities() -> io::Result<()> {
     if geteuid().is_root() {
-        sys::bound_capabilities(&WORKER_CAPABILITIES);
-        sys::keep_capabilities(&WORKER_CAPABILITIES)?;
+        capabilities::bound(WORKER_CAPABILITIES);
+        capabilities::keep(WORKER_CAPABILITIES)?;
     }
     Ok(())
 }
@@ -274,18 +278,13 @@ pub fn shed_capabilities() -> io::Result<()> {
 /// What is left to it: namespaces, mounts and nodes for the jail (only the spawner's threads use
 /// them, and only before they start anything), files that belong to VMMs, becoming and ending
 /// them, cgroups, and a metrics listener on a low port.
-const WORKER_CAPABILITIES: [u32; 10] = [
-    sys::CAP_CHOWN,
-    sys::CAP_DAC_OVERRIDE,
-    sys::CAP_FOWNER,
-    sys::CAP_KILL,
-    sys::CAP_SETGID,
-    sys::CAP_SETUID,
-    sys::CAP_SETPCAP,
-    sys::CAP_NET_BIND_SERVICE,
-    sys::CAP_SYS_ADMIN,
-    sys::CAP_MKNOD,
-];
+const WORKER_CAPABILITIES: CapabilitySet = STARTER_CAPABILITIES
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::MKNOD);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -39,6 +39,7 @@ pub mod signals;
 pub mod verify;
 pub mod worker;
 
+mod pidfd;
 mod sys;
 #[cfg(test)]
 mod testing;

@@ -13,8 +13,9 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{alarm, chdir, chroot};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use super::{calls, sys};
+use super::calls;
 use crate::flatten::Caps;
 
 /// The newest interface of Landlock that is asked for; what an older kernel lacks is left out.
@@ -25,11 +26,12 @@ const FILES: u64 = 512;
 
 /// Change of owner, access to what its owner made unreadable, and the like; of the user
 /// namespace's own files, where there is one.
-const CHOWN: u32 = 0;
-const DAC_OVERRIDE: u32 = 1;
-const FOWNER: u32 = 3;
-const FSETID: u32 = 4;
-const SETFCAP: u32 = 31;
+const KEPT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::SETFCAP);
+
 /// Why a process is not confined, and so does not work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NotConfined {
@@ -59,8 +61,10 @@ pub(super) fn enter_below_here(caps: &Caps) -> Result<Landlock, NotConfined> {
     apart();
     call("change its root", chroot("."))?;
     call("go to its root", chdir("/"))?;
-    let kept = [CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP];
-    call("drop capabilities", sys::set_capabilities(kept.iter().map(|cap| 1 << cap).sum()))?;
+    let kept =
+        CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() };
+    let dropped = set_capabilities(None, kept);
+    call("drop capabilities", dropped.map_err(|error| Errno::from_raw(error.raw_os_error())))?;
     call("give up privileges", set_no_new_privs())?;
     let landlock = landlock(&[], &[Path::new("/")])?;
     calls::allow_work_on_files()?;

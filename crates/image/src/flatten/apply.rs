@@ -19,9 +19,9 @@ use nix::unistd::{
 
 use super::caps::Cap;
 use super::error::LayerError;
-use super::sys;
 use super::tar::{Entry, Kind};
 use super::tree::{self, DIRECTORY, Tree, normalized, set_times, split, time_spec};
+use super::xattrs;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -249,7 +249,7 @@ fn finish_open(
     for (name, value) in &entry.xattrs {
         let bad = || LayerError::entry("an attribute that cannot be set", &entry.path);
         let name = CString::new(name.as_slice()).map_err(|_| bad())?;
-        match sys::set_xattr(file, &name, value) {
+        match xattrs::set_xattr(file, &name, value) {
             Ok(()) => {}
             Err(Errno::EINVAL | Errno::EPERM | Errno::ERANGE | Errno::EOPNOTSUPP) => {
                 return Err(bad());
@@ -269,7 +269,7 @@ fn finish_open(
 /// Attributes of a directory are those of the last layer that has it.
 fn forget_xattrs(file: BorrowedFd<'_>) -> Result<(), LayerError> {
     let mut names = vec![0; 64 * 1024];
-    let length = match sys::list_xattrs(file, &mut names) {
+    let length = match xattrs::list_xattrs(file, &mut names) {
         Ok(length) => length,
         Err(Errno::EOPNOTSUPP) => 0,
         Err(errno) => return Err(errno.into()),
@@ -278,7 +278,7 @@ fn forget_xattrs(file: BorrowedFd<'_>) -> Result<(), LayerError> {
         // Others are this host's own.
         if name.starts_with(b"user.") || name.starts_with(b"security.capability") {
             if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name) {
-                sys::remove_xattr(file, name)?;
+                xattrs::remove_xattr(file, name)?;
             }
         }
     }

@@ -62,7 +62,7 @@ fn add(root: &Path, path: &Path, into: &mut Listing, first: &mut BTreeMap<u64, S
         mtime: (meta.mtime(), meta.mtime_nsec()),
         bytes: if kind == "file" { meta.len() } else { 0 },
         content,
-        xattrs: super::sys::xattrs(path),
+        xattrs: super::xattrs::xattrs(path),
         same_as,
     };
     into.insert(name, listed);

@@ -17,9 +17,9 @@ mod listing;
 mod ordinary;
 mod packs;
 mod real;
-mod sys;
 mod umoci;
 mod written;
+mod xattrs;
 
 use std::process::ExitCode;
 

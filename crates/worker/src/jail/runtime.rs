@@ -24,7 +24,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 
 use crate::limits::{LEFTOVER_END, SWEEP_LOCK};
-use crate::sys;
+use crate::pidfd;
 
 use super::cgroup;
 
@@ -199,8 +199,8 @@ fn sweep_vmms(dir: &Path) -> usize {
 /// Kills the process of this number if it is the one that started then. The descriptor comes
 /// first: what is found out afterwards is about the process that it stands for.
 fn end_vmm(pid: u32, began: u64) -> bool {
-    let Ok(pidfd) = sys::pidfd_open(pid) else { return false };
-    if start_time(pid) != Some(began) || sys::pidfd_kill(pidfd.as_fd()).is_err() {
+    let Ok(pidfd) = pidfd::open(pid) else { return false };
+    if start_time(pid) != Some(began) || pidfd::kill(pidfd.as_fd()).is_err() {
         return false;
     }
     let deadline = Instant::now() + LEFTOVER_END;

@@ -11,6 +11,7 @@ use nix::libc;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
+use super::capabilities::{self, CapabilitySet};
 use crate::host::VmUser;
 
 /// What a child becomes before it executes its program.
@@ -119,7 +120,7 @@ fn enter(fds: &[(RawFd, RawFd)], how: Becoming, parent: u32) -> io::Result<()> {
     if let Some(user) = how.user {
         become_user(user)?;
     }
-    drop_capabilities()?;
+    capabilities::keep(CapabilitySet::empty())?;
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
     // After the change of user, which clears it.
     prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(libc::SIGKILL.unsigned_abs()))?;
@@ -159,16 +160,8 @@ fn keep_only(fds: &[(RawFd, RawFd)]) -> io::Result<()> {
 /// The first descriptor that is not one of the standard three.
 const FIRST_FD: libc::c_uint = 3;
 
-/// Takes all capabilities but these from what the calling thread can ever have.
-pub(crate) fn bound_capabilities(kept: &[u32]) {
-    for capability in (0..64).filter(|capability| !kept.contains(capability)) {
-        // Beyond the kernel's last capability this fails, which is as good as dropped.
-        let _ = prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability));
-    }
-}
-
 fn become_user(VmUser { uid, gid, kvm_gid }: VmUser) -> io::Result<()> {
-    bound_capabilities(&[]);
+    capabilities::bound(CapabilitySet::empty());
     let groups = kvm_gid.as_slice();
     checked(|| {
         // SAFETY: the pointer and the length are those of one live slice.
@@ -184,65 +177,6 @@ fn become_user(VmUser { uid, gid, kvm_gid }: VmUser) -> io::Result<()> {
     })?;
     Ok(())
 }
-
-/// Empties the effective, permitted and inheritable sets, and with them the ambient one.
-fn drop_capabilities() -> io::Result<()> {
-    let header = CapHeader { version: CAP_VERSION_3, pid: 0 };
-    let none = [CapSets::default(); 2];
-    // SAFETY: both pointers are to live values, laid out as version 3 of this call reads them.
-    let done = unsafe { libc::syscall(libc::SYS_capset, &header, none.as_ptr()) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Drops all capabilities of the calling thread but these, as far as it has them.
-pub(crate) fn keep_capabilities(kept: &[u32]) -> io::Result<()> {
-    let header = CapHeader { version: CAP_VERSION_3, pid: 0 };
-    let mut sets = [CapSets::default(); 2];
-    // SAFETY: both pointers are to live values, laid out as version 3 of this call writes them.
-    let done = unsafe { libc::syscall(libc::SYS_capget, &header, sets.as_mut_ptr()) };
-    if done < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    for (set, word) in sets.iter_mut().zip(0_u32..) {
-        let bits = kept.iter().filter(|bit| **bit / 32 == word);
-        let mask = bits.fold(0_u32, |mask, bit| mask | (1 << (bit % 32)));
-        set.permitted &= mask;
-        set.effective = set.permitted;
-        set.inheritable = 0;
-    }
-    // SAFETY: both pointers are to live values, laid out as version 3 of this call reads them.
-    let done = unsafe { libc::syscall(libc::SYS_capset, &header, sets.as_ptr()) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Numbers of capabilities (linux/capability.h).
-pub(crate) const CAP_CHOWN: u32 = 0;
-pub(crate) const CAP_DAC_OVERRIDE: u32 = 1;
-pub(crate) const CAP_FOWNER: u32 = 3;
-pub(crate) const CAP_KILL: u32 = 5;
-pub(crate) const CAP_SETGID: u32 = 6;
-pub(crate) const CAP_SETUID: u32 = 7;
-pub(crate) const CAP_SETPCAP: u32 = 8;
-pub(crate) const CAP_NET_BIND_SERVICE: u32 = 10;
-pub(crate) const CAP_SYS_ADMIN: u32 = 21;
-pub(crate) const CAP_MKNOD: u32 = 27;
-
-/// `struct __user_cap_header_struct` and `__user_cap_data_struct` of linux/capability.h.
-#[repr(C)]
-struct CapHeader {
-    version: u32,
-    pid: libc::c_int,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct CapSets {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-const CAP_VERSION_3: u32 = 0x2008_0522;
 
 fn limit(resource: libc::__rlimit_resource_t, most: libc::rlim_t) -> io::Result<()> {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 use crate::jail::sys::{NumberBlock, confine};
 use crate::jail::{Confinement, Entered, Hold, Jail, Needs, Plan};
 use crate::limits::{REAP, STDERR_BYTES};
-use crate::sys;
 use crate::vm::console::printable;
+use crate::{pidfd, sys};
 
 mod reaper;
 
@@ -156,7 +156,7 @@ fn start(order: Order, reaper: &Reaper) -> io::Result<Started> {
         Ok((child, stderr)) => {
             let pid = child.id();
             let child = reaper.watch(child, order.confinement);
-            let pidfd = sys::pidfd_open(pid)?;
+            let pidfd = pidfd::open(pid)?;
             Ok(Started { child, pidfd, stderr })
         }
         Err(error) => {
@@ -233,7 +233,7 @@ impl Vmm {
     pub(super) async fn kill(self) -> (Duration, String) {
         let began = Instant::now();
         let pid = self.pid();
-        if let Err(error) = sys::pidfd_kill(self.pidfd.get_ref().as_fd()) {
+        if let Err(error) = pidfd::kill(self.pidfd.get_ref().as_fd()) {
             tracing::warn!(pid, %error, "vmm cannot be killed by its descriptor");
         }
         // Its session is its own; nothing should be in it, and nothing may stay. The number
