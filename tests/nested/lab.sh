@@ -76,6 +76,8 @@ start() { # [PROGRAM THAT STARTS IT...]
   # kernel now and then faults on its own memory on the way out of a VM and crashes, or a VM stands
   # still (docs/testing.md); without them neither was seen.
   local cpu=${NESTED_CPU:-EPYC,+svm,-npt}
+  # A kernel that stands still for half a minute ends the lab as one that crashed does, with its trace.
+  local kernel="console=ttyS0 loglevel=5 panic=-1 softlockup_panic=1 cryptomgr.notests mitigations=off"
   # A port that is taken makes QEMU end at once; another is tried.
   for _ in {1..20}; do
     port=$(( 10000 + RANDOM % 9000 ))
@@ -83,7 +85,7 @@ start() { # [PROGRAM THAT STARTS IT...]
       -accel tcg,thread=multi,tb-size=1024 -cpu "$cpu" \
       -smp "${NESTED_CPUS:-2}" -m "${NESTED_MEMORY_MIB:-6144}" \
       -kernel "$assets/vmlinuz" -initrd "$assets/initramfs.cpio" \
-      -append 'console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off' -no-reboot \
+      -append "$kernel" -no-reboot \
       -drive "if=virtio,format=raw,readonly=on,file=$assets/root.erofs" \
       -drive "if=virtio,format=raw,readonly=on,file=$dir/things.erofs" \
       -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:7000" -device virtio-net-pci,netdev=net,romfile= \
@@ -139,7 +141,7 @@ run_in_lab() { # COMMAND...
   connect status "$id"
   read -r rc <&3 || rc=
   exec 3>&-
-  [[ $rc =~ ^[0-9]+$ ]] || { say "the lab ended before the command did" >&2; tail -n 20 "$dir/console.log" >&2; return 70; }
+  [[ $rc =~ ^[0-9]+$ ]] || { say "the lab ended before the command did" >&2; tail -n 60 "$dir/console.log" >&2; return 70; }
   return "$rc"
 }
 
