@@ -9,6 +9,7 @@
 pub mod circumstances;
 pub mod client;
 pub mod daemon;
+pub mod guest;
 pub mod lab;
 pub mod paths;
 pub mod procfs;

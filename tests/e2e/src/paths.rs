@@ -32,6 +32,15 @@ pub fn vm_assets() -> anyhow::Result<PathBuf> {
     existing(repository().join("build/vm/x86_64"))
 }
 
+/// A program that is built to run in guests.
+///
+/// # Errors
+/// As [`binary`].
+pub fn guest_program(name: &str) -> anyhow::Result<PathBuf> {
+    let built = repository().join("target/guest-build/x86_64-unknown-linux-gnu/guest");
+    existing(built.join(name))
+}
+
 fn existing(path: PathBuf) -> anyhow::Result<PathBuf> {
     anyhow::ensure!(path.exists(), "{} is not there: run `make assets`", path.display());
     Ok(path)

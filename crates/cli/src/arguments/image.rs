@@ -73,6 +73,28 @@ pub struct StoreArgs {
     pub into: PathBuf,
 }
 
+/// How packs are made: what `pe image import` and `pe image pack` have in common.
+#[derive(Debug, Args)]
+pub struct MakeArgs {
+    /// For which architecture; this machine's if absent
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
+
+    #[command(flatten)]
+    pub store: StoreArgs,
+
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+
+    /// Print the new entries of the catalogue as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// No progress
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
 /// Arguments of `pe image import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
@@ -96,23 +118,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "HASH", hide = true)]
     pub stamp: Option<String>,
 
-    /// For which architecture; this machine's if absent
-    #[arg(long, value_name = "ARCH")]
-    pub arch: Option<ArchArg>,
-
     #[command(flatten)]
-    pub store: StoreArgs,
-
-    #[command(flatten)]
-    pub registry: RegistryArgs,
-
-    /// Print the entry of the catalogue as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub how: MakeArgs,
 }
 
 /// Arguments of `pe image refresh`.
@@ -155,23 +162,8 @@ pub struct PackArgs {
     #[arg(required = true, value_name = "NAME:TAG=SOURCE")]
     pub images: Vec<String>,
 
-    /// For which architecture; this machine's if absent
-    #[arg(long, value_name = "ARCH")]
-    pub arch: Option<ArchArg>,
-
     #[command(flatten)]
-    pub store: StoreArgs,
-
-    #[command(flatten)]
-    pub registry: RegistryArgs,
-
-    /// Print the entries of the catalogue as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// No progress
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub how: MakeArgs,
 }
 
 /// Arguments of `pe image rm`.

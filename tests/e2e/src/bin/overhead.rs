@@ -6,14 +6,10 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
-use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use anyhow::Context as _;
 use pe_e2e::client::Job;
 use pe_e2e::lab::Lab;
-use pe_e2e::paths;
+use pe_e2e::{guest, paths};
 use pe_proto::Outcome;
 use pe_proto::api::{Answer, Phases};
 
@@ -41,7 +37,7 @@ fn main() -> anyhow::Result<()> {
     ours.start_worker_with("ours", 1, &assets)?;
     let mut bare = Lab::without_workers()?;
     let bare_assets = bare.scratch().join("vm");
-    bare_init(&assets, &bare_assets)?;
+    guest::with_init("pe-crun-baseline", &assets, &bare_assets)?;
     bare.start_worker_with("bare", 1, &bare_assets)?;
     let (mut cold, mut warm, mut answers) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..=RUNS {
@@ -69,29 +65,6 @@ fn run_in(lab: &Lab) -> anyhow::Result<Answer> {
 /// Microseconds of each `crun run`, as the baseline's notes tell them.
 fn crun_times(answer: &Answer) -> anyhow::Result<Vec<u64>> {
     answer.head.notes.iter().map(|note| note.parse().context(note.clone())).collect()
-}
-
-/// Lays the baseline's init over the initramfs: the kernel unpacks one archive after the other.
-fn bare_init(assets: &std::path::Path, into: &std::path::Path) -> anyhow::Result<()> {
-    fs::create_dir(into)?;
-    for name in ["vmlinuz", "manifest.json"] {
-        fs::copy(assets.join(name), into.join(name)).context(name)?;
-    }
-    let dir = tempfile::tempdir()?;
-    let init = paths::repository()
-        .join("target/guest-build/x86_64-unknown-linux-gnu/guest/pe-crun-baseline");
-    fs::copy(&init, dir.path().join("init")).with_context(|| format!("{}", init.display()))?;
-    let mut cpio = Command::new("cpio")
-        .args(["--quiet", "-o", "-H", "newc", "-R", "0:0"])
-        .current_dir(dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cpio")?;
-    cpio.stdin.take().context("stdin")?.write_all(b"init\n")?;
-    let mut initramfs = fs::read(assets.join("initramfs.cpio"))?;
-    initramfs.extend(cpio.wait_with_output()?.stdout);
-    Ok(fs::write(into.join("initramfs.cpio"), initramfs)?)
 }
 
 fn print(answers: &[Answer], cold: u64, warm: u64) {

@@ -1,13 +1,9 @@
 //! The labs that scenarios share.
 
-use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context as _;
 use pe_e2e::lab::Lab;
-use pe_e2e::paths;
+use pe_e2e::{guest, paths};
 
 /// Starts labs when they are first asked for.
 #[derive(Default)]
@@ -79,33 +75,8 @@ fn start(
 fn rogue() -> anyhow::Result<Lab> {
     let mut lab = Lab::without_workers()?;
     let assets = lab.scratch().join("vm");
-    fs::create_dir(&assets)?;
-    let real = paths::vm_assets()?;
-    for name in ["vmlinuz", "manifest.json"] {
-        fs::copy(real.join(name), assets.join(name))?;
-    }
-    // The kernel unpacks one archive after the other; a later /init wins.
-    let mut initramfs = fs::read(real.join("initramfs.cpio"))?;
-    initramfs.extend(rogue_init()?);
-    fs::write(assets.join("initramfs.cpio"), initramfs)?;
+    guest::with_init("pe-rogue-init", &paths::vm_assets()?, &assets)?;
     lab.start_worker_with("rogue", ROGUE_SLOTS, &assets)?;
     lab.worker()?.wait_ready(ROGUE_SLOTS)?;
     Ok(lab)
-}
-
-/// An archive of an init that is not ours.
-fn rogue_init() -> anyhow::Result<Vec<u8>> {
-    let dir = tempfile::tempdir()?;
-    let init =
-        paths::repository().join("target/guest-build/x86_64-unknown-linux-gnu/guest/pe-rogue-init");
-    fs::copy(&init, dir.path().join("init")).with_context(|| format!("{}", init.display()))?;
-    let mut cpio = Command::new("cpio")
-        .args(["--quiet", "-o", "-H", "newc", "-R", "0:0"])
-        .current_dir(dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cpio")?;
-    cpio.stdin.take().context("stdin")?.write_all(b"init\n")?;
-    Ok(cpio.wait_with_output()?.stdout)
 }

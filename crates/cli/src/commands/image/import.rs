@@ -42,9 +42,9 @@ pub(super) fn import(args: &ImportArgs) -> Result<(String, u8), ImageFailure> {
         Some(name) => Name::read(name)?,
         None => Name::of(&args.source, &source)?,
     };
-    let arch = arch(args.arch)?;
-    let settings = settings::settings(&args.registry)?;
-    let mut watch = Watch::new(args.quiet, 1);
+    let arch = arch(args.how.arch)?;
+    let settings = settings::settings(&args.how.registry)?;
+    let mut watch = Watch::new(args.how.quiet, 1);
     watch.say(&format!("looking at {}", printable(&args.source)));
     let mut wanted = wanted(name, String::new(), &args.source, &source, arch, &settings)?;
     if let Some(path) = &args.labels {
@@ -54,14 +54,14 @@ pub(super) fn import(args: &ImportArgs) -> Result<(String, u8), ImageFailure> {
     for tag in &args.tag {
         wanted.tags.push(Name::read(&format!("{}:{tag}", wanted.name.name))?.tag);
     }
-    let store = Store::open(&args.store.into)?;
-    make(&[wanted], &store, &mut watch, args.json)
+    let store = Store::open(&args.how.store.into)?;
+    make(&[wanted], &store, &mut watch, args.how.json)
 }
 
 pub(super) fn pack(args: &PackArgs) -> Result<(String, u8), ImageFailure> {
-    let arch = arch(args.arch)?;
-    let settings = settings::settings(&args.registry)?;
-    let mut watch = Watch::new(args.quiet, args.images.len());
+    let arch = arch(args.how.arch)?;
+    let settings = settings::settings(&args.how.registry)?;
+    let mut watch = Watch::new(args.how.quiet, args.images.len());
     let mut all = Vec::new();
     for text in &args.images {
         let (name, text) = pair(text)?;
@@ -70,8 +70,8 @@ pub(super) fn pack(args: &PackArgs) -> Result<(String, u8), ImageFailure> {
         let source = SourceName::read_here(text)?;
         all.push(wanted(name, prefix, text, &source, arch, &settings)?);
     }
-    let store = Store::open(&args.store.into)?;
-    make(&all, &store, &mut watch, args.json)
+    let store = Store::open(&args.how.store.into)?;
+    make(&all, &store, &mut watch, args.how.json)
 }
 
 /// Imports an image again under the names that it has.

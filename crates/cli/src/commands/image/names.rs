@@ -18,7 +18,7 @@ pub(crate) enum BadName {
     #[error("`{0}` says no name that the catalogue can have: say --name NAME[:TAG]")]
     Needed(String),
     /// Without a name before the source.
-    #[error("`{0}` is not NAME:TAG=SOURCE")]
+    #[error("`{0}` is not NAME:TAG=SOURCE: say what it is to be called, such as mine:1={0}")]
     Pair(String),
 }
 
@@ -122,5 +122,7 @@ mod tests {
         assert!(Name::read("team/gcc-14.2_x:1.0-RC").is_ok());
         let (name, source) = pair("gcc:14=docker://gcc:14").expect("a pair");
         assert_eq!((name.tag.as_str(), source), ("14", "docker://gcc:14"));
+        let bare = pair("oci:layout:1").expect_err("no name");
+        assert!(bare.to_string().ends_with("such as mine:1=oci:layout:1"), "{bare}");
     }
 }

@@ -34,7 +34,7 @@ pub async fn serve(
     stop: CancellationToken,
     tasks: Arc<TaskTracker>,
 ) {
-    let mut transport = Transport::Clear(Prefixed::new(Bytes::new(), stream));
+    let mut transport = Transport::Left(Prefixed::new(Bytes::new(), stream));
     let heard = tokio::select! {
         biased;
         // The process ends.

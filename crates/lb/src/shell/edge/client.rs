@@ -96,7 +96,7 @@ async fn connection(
             match shaken {
                 Ok(shaken) => {
                     app.metrics.edge.handshake(&shaken);
-                    (Transport::Tls(Box::new(shaken.stream)), Some(shaken.is_h2))
+                    (Transport::Right(Box::new(shaken.stream)), Some(shaken.is_h2))
                 }
                 Err(error) => {
                     debug!(%error, "handshake failed");
@@ -105,7 +105,7 @@ async fn connection(
                 }
             }
         }
-        _ => (Transport::Clear(stream), None),
+        _ => (Transport::Left(stream), None),
     };
     let patience = app.patience.head.min(app.patience.idle);
     let (is_h2, first) = match hear(app, &vitals, &mut transport, patience).await {

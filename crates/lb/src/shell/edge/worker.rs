@@ -60,7 +60,7 @@ pub async fn serve(
             match shaken {
                 Ok(shaken) => {
                     app.metrics.edge.handshake(&shaken);
-                    (Transport::Tls(Box::new(shaken.stream)), shaken.names)
+                    (Transport::Right(Box::new(shaken.stream)), shaken.names)
                 }
                 Err(error) => {
                     app.metrics.edge.handshake_failed();
@@ -68,7 +68,7 @@ pub async fn serve(
                 }
             }
         }
-        _ => (Transport::Clear(stream), None),
+        _ => (Transport::Left(stream), None),
     };
     let link = Arc::new(Link::new(Arc::clone(&app), names));
     let service = service_fn(|request: Request<Incoming>| {
