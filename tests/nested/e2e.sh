@@ -3,9 +3,9 @@
 # usage: e2e.sh [smoke] [FILTER]   (smoke: the few scenarios that show the backend works)
 # Without a cloud-hypervisor binary it says so and succeeds.
 #
-# All of it is a lab for each group of scenarios, one after another. The emulated processor crashes
-# the lab's own kernel now and then (a fault on entry from a VM, about once in an hour): a group whose lab
-# ended is run once more in a new one, and that is said. A scenario that fails is never run again.
+# All of it is a lab for each group of scenarios, one after another. Should the emulated machine crash or
+# stand still, its group is run once more in a new one, and that is said. A scenario that fails is never
+# run again.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
@@ -22,7 +22,7 @@ if ! program=$("$here/lab.sh" vmm); then
     "build/cloud-hypervisor (pin one in vm-assets/assets.lock and run: make cloud-hypervisor)"
   exit 0
 fi
-echo "-- $("$program" --version | head -n 1) from $program"
+echo "-- $("$program" --version | sed -n 1p) from $program"
 
 suite=$(cargo test --locked --release -p pe-e2e --test vms --no-run --message-format=json 2>/dev/null |
   jq -r 'select(.reason == "compiler-artifact" and .target.name == "vms") | .executable')
@@ -54,7 +54,7 @@ for group in $("$suite" --list | sed -n 's/::.*: test$//p' | sort -u); do
     rc=0
     in_lab "$group::" | tee "$log" || rc=$?
     if (( rc != lab_ended )) || [[ $attempt == second ]]; then break; fi
-    echo "-- $group: the lab's kernel crashed; once more in a new lab"
+    echo "-- $group: the lab ended before its scenarios did; once more in a new one"
   done
   summary+=("$group: $(grep '^test result:' "$log" || echo "no result, status $rc")")
   (( rc == 0 )) || failed=1

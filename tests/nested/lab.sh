@@ -72,17 +72,23 @@ start() { # [PROGRAM THAT STARTS IT...]
   mkfs.erofs --quiet --all-root "$dir/things.erofs" "$stage"
   rm -rf "$stage"
   (umask 077 && head -c 24 /dev/urandom | base64 -w0 >"$dir/token")
-  # Without nested page tables, KVM keeps shadow tables of its own. With them, on QEMU 7.2, the lab's
-  # kernel now and then faults on its own memory on the way out of a VM and crashes, or a VM stands
-  # still (docs/testing.md); without them neither was seen.
-  local cpu=${NESTED_CPU:-EPYC,+svm,-npt}
+  local own cpu=EPYC,+svm,+npt program
+  if own=$("$here/qemu.sh"); then
+    program=("$own/usr/bin/qemu-system-x86_64" -L "$own/usr/share/qemu" -L "$own/usr/share/seabios")
+  else
+    # Without nested page tables, KVM keeps shadow tables of its own: slower, and guests stand still now
+    # and then. With them, labs of the release's QEMU crash within minutes.
+    say "with this host's QEMU, in which a lab may stand still" >&2
+    program=(qemu-system-x86_64) cpu=EPYC,+svm,-npt
+  fi
   # A kernel that stands still for half a minute ends the lab as one that crashed does, with its trace.
-  local kernel="console=ttyS0 loglevel=5 panic=-1 softlockup_panic=1 cryptomgr.notests mitigations=off"
+  local kernel="console=ttyS0 loglevel=5 panic=-1 softlockup_panic=1 cryptomgr.notests mitigations=off nokaslr"
+  mkfifo "$dir/monitor.in" "$dir/monitor.out"
   # A port that is taken makes QEMU end at once; another is tried.
   for _ in {1..20}; do
     port=$(( 10000 + RANDOM % 9000 ))
-    "$@" qemu-system-x86_64 -nodefaults -no-user-config -display none -M q35 \
-      -accel tcg,thread=multi,tb-size=1024 -cpu "$cpu" \
+    "$@" "${program[@]}" -nodefaults -no-user-config -display none -M q35 \
+      -accel tcg,thread=multi,tb-size=1024 -cpu "${NESTED_CPU:-$cpu}" \
       -smp "${NESTED_CPUS:-2}" -m "${NESTED_MEMORY_MIB:-6144}" \
       -kernel "$assets/vmlinuz" -initrd "$assets/initramfs.cpio" \
       -append "$kernel" -no-reboot \
@@ -90,7 +96,7 @@ start() { # [PROGRAM THAT STARTS IT...]
       -drive "if=virtio,format=raw,readonly=on,file=$dir/things.erofs" \
       -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:7000" -device virtio-net-pci,netdev=net,romfile= \
       -fw_cfg "name=opt/lab/token,file=$dir/token" \
-      -serial "file:$dir/console.log" </dev/null >"$dir/qemu.log" 2>&1 &
+      -serial "file:$dir/console.log" -monitor "pipe:$dir/monitor" </dev/null >"$dir/qemu.log" 2>&1 &
     qemu=$!
     echo "$qemu" >"$dir/pid"
     echo "$port" >"$dir/port"
@@ -121,6 +127,24 @@ connect() { # VERB ARGUMENT
   printf '%s %s %s\n' "$(<"$dir/token")" "$1" "$2" >&3
 }
 
+# A lab may stand still with its interrupts off, where its own kernel cannot notice. It answers within
+# seconds else, however busy it is.
+end_if_it_stands_still() {
+  exec 4<> <(:) # says nothing: a wait in it, unlike a sleep, is no process that outlives this one
+  until read -r -t 30 -u 4 || { ! answers && ! answers; }; do :; done
+  say "the lab stands still; its processors are at" >&2
+  echo "info registers -a" >"$dir/monitor.in"
+  timeout 2 cat "$dir/monitor.out" | tr -d '\r' | grep -E '^CPU#|^RIP' >&2 || true
+  kill "$(<"$dir/pid")"
+}
+
+answers() {
+  local said=
+  connect ping . && read -r -t 60 said <&3
+  exec 3>&-
+  [[ $said == ok ]]
+}
+
 run_in_lab() { # COMMAND...
   local command id
   id=$$.$RANDOM
@@ -132,8 +156,12 @@ run_in_lab() { # COMMAND...
   timeout --foreground "${limit:-0}" cat <&3 &
   reader=$!
   exec 3>&-
+  end_if_it_stands_still &
+  watcher=$!
   wait "$reader" || rc=$?
   reader=
+  kill "$watcher" 2>/dev/null || true
+  watcher=
   if (( rc == 124 )); then
     say "stopped after $limit s" >&2
     return 124
@@ -165,8 +193,8 @@ stop() {
   rm -rf "$dir"
 }
 
-qemu='' reader=''
-end() { [[ -z $reader$qemu ]] || kill ${reader:+"$reader"} ${qemu:+"$qemu"} 2>/dev/null || true; }
+qemu='' reader='' watcher=''
+end() { [[ -z $reader$qemu$watcher ]] || kill ${reader:+"$reader"} ${qemu:+"$qemu"} ${watcher:+"$watcher"} 2>/dev/null || true; }
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

@@ -8,7 +8,7 @@
 //! Suggested reading order: [`oci`], [`reference`], [`source`], [`flatten`], [`confined`],
 //! [`pack`], [`store`], [`labels`], [`lint`], [`fresh`].
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod limits;
 

@@ -80,7 +80,7 @@ fn pe_run_takes_directories_and_writes_returned_files(labs: &Labs) -> anyhow::Re
 fn pe_run_says_plainly_what_went_wrong(labs: &Labs) -> anyhow::Result<()> {
     let lab = labs.common()?;
     let cases: [(&[&str], i32, &str); 5] = [
-        (&["run", "--image", "gxx", "--", "true"], 125, "gxx"),
+        (&["run", "--image", "no-such-image", "--", "true"], 125, "no-such-image"),
         (
             &["run", "--image", "busybox", "--wall", "120s", "--", "no-such-program"],
             127,
