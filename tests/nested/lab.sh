@@ -21,6 +21,7 @@ repository=$(dirname "$assets_dir")
 assets=$build_dir/nested
 dir=$assets/labs/${NESTED_LAB:-main}
 limit=
+GOOD_QEMU=10 # the first major version that emulates AMD's virtualisation well enough (docs/testing.md)
 
 usage() { sed -n '3,/^set/s/^# \{0,1\}//p' "$0" | sed '/^set/d' >&2; exit 64; }
 
@@ -72,14 +73,15 @@ start() { # [PROGRAM THAT STARTS IT...]
   mkfs.erofs --quiet --all-root "$dir/things.erofs" "$stage"
   rm -rf "$stage"
   (umask 077 && head -c 24 /dev/urandom | base64 -w0 >"$dir/token")
-  local own cpu=EPYC,+svm,+npt program
-  if own=$("$here/qemu.sh"); then
+  local own cpu=EPYC,+svm,+npt program=(qemu-system-x86_64) version
+  version=$(qemu-system-x86_64 --version | sed -n '1s/.*version \([0-9]*\).*/\1/p')
+  if (( version < GOOD_QEMU )) && own=$("$here/qemu.sh"); then
     program=("$own/usr/bin/qemu-system-x86_64" -L "$own/usr/share/qemu" -L "$own/usr/share/seabios")
-  else
+  elif (( version < GOOD_QEMU )); then
     # Without nested page tables, KVM keeps shadow tables of its own: slower, and guests stand still now
     # and then. With them, labs of the release's QEMU crash within minutes.
     say "with this host's QEMU, in which a lab may stand still" >&2
-    program=(qemu-system-x86_64) cpu=EPYC,+svm,-npt
+    cpu=EPYC,+svm,-npt
   fi
   # A kernel that stands still for half a minute ends the lab as one that crashed does, with its trace.
   local kernel="console=ttyS0 loglevel=5 panic=-1 softlockup_panic=1 cryptomgr.notests mitigations=off nokaslr"
@@ -135,7 +137,7 @@ end_if_it_stands_still() {
   say "the lab stands still; its processors are at" >&2
   echo "info registers -a" >"$dir/monitor.in"
   timeout 2 cat "$dir/monitor.out" | tr -d '\r' | grep -E '^CPU#|^RIP' >&2 || true
-  kill "$(<"$dir/pid")"
+  kill -KILL "$(<"$dir/pid")"
 }
 
 answers() {

@@ -23,7 +23,6 @@ fi
 work=$(mktemp -d "$build_dir/nested/.qemu-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists/partial,cache/archives/partial,root}
-chmod -R 755 "$work" # apt's own user reads and writes here
 # shellcheck source=/dev/null
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 # The mirror that the host uses, whatever it is.

@@ -65,8 +65,12 @@ impl Drop for ZygoteDir {
     fn drop(&mut self) {
         // An ordinary user cannot remove from a directory that is read-only for it.
         let _ = fs::set_permissions(&self.path, Permissions::from_mode(0o700));
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "saved guest is left behind");
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.path.display(), %error, "saved guest is left behind");
+            }
+            // It may have gone with all of the worker's directory.
+            Ok(()) | Err(_) => {}
         }
     }
 }
